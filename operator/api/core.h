@@ -1,0 +1,64 @@
+// Why: the few fields of Pod, Node and Service that decisions are made from.
+// May not: grow into a copy of the core API; what nobody reads is not kept in memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/meta.h"
+
+namespace strix::api {
+
+struct PodCondition {
+  std::string type, status, reason, message;
+  WallMillis last_transition = 0;
+};
+
+struct ContainerStatus {
+  std::string name;
+  bool running = false;
+  WallMillis started = 0;
+  std::string waiting_reason, waiting_message;  // ImagePullBackOff, CreateContainerError, ...
+  bool terminated = false;
+  int exit_code = 0;
+  int signal = 0;
+  std::string terminated_reason, terminated_message;
+  WallMillis finished = 0;
+};
+
+struct Pod {
+  ObjectMeta metadata;
+  std::string node_name;  // set by the scheduler
+  std::vector<std::string> scheduling_gates;
+  int64_t termination_grace_seconds = 30;
+  std::string phase;  // Pending Running Succeeded Failed Unknown
+  std::string reason, message;
+  std::string pod_ip;
+  std::vector<PodCondition> conditions;
+  std::optional<ContainerStatus> engine;  // the one container of a tier pod
+
+  const PodCondition* condition(std::string_view type) const {
+    for (const auto& c : conditions)
+      if (c.type == type) return &c;
+    return nullptr;
+  }
+  bool terminal() const { return phase == "Succeeded" || phase == "Failed"; }
+};
+
+struct Node {
+  ObjectMeta metadata;
+  bool ready = false;
+  std::string ready_message;
+  std::string boot_id;
+  bool unschedulable = false;
+  std::map<std::string, int64_t> allocatable;  // extended resources and memory, in whole units
+};
+
+struct Service {
+  ObjectMeta metadata;
+};
+
+}  // namespace strix::api

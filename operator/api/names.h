@@ -1,0 +1,71 @@
+// Why: every string that another program or a person may match on stands here once: group, labels,
+// annotations, gates, finalizers, field managers, condition types and reasons.
+// May not: hold prose. Messages are made where the numbers are.
+#pragma once
+
+#include <string_view>
+
+namespace strix::names {
+
+inline constexpr std::string_view group = "inference.strix.dev";
+inline constexpr std::string_view version = "v1alpha1";
+inline constexpr std::string_view api_version = "inference.strix.dev/v1alpha1";
+inline constexpr std::string_view kind = "InferenceStack";
+inline constexpr std::string_view plural = "inferencestacks";
+
+// Labels of tier pods and Services.
+inline constexpr std::string_view label_stack = "inference.strix.dev/stack";
+inline constexpr std::string_view label_tier = "inference.strix.dev/tier";
+// Hash of the Kubernetes node's name (a node name may be longer than a label value).
+inline constexpr std::string_view label_node = "inference.strix.dev/node-hash";
+// Set in the very patch that removes the gate: the pods that hold, or held, memory of the node.
+inline constexpr std::string_view label_admitted = "inference.strix.dev/admitted";
+inline constexpr std::string_view label_managed_by = "app.kubernetes.io/managed-by";
+inline constexpr std::string_view label_component = "app.kubernetes.io/component";
+inline constexpr std::string_view label_instance = "app.kubernetes.io/instance";
+
+// Annotations of tier pods.
+inline constexpr std::string_view annotation_template_hash = "inference.strix.dev/template-hash";
+inline constexpr std::string_view annotation_node = "inference.strix.dev/node";
+inline constexpr std::string_view annotation_claim = "inference.strix.dev/claim";    // ledger entry, JSON
+inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who last vouched for the gate
+// Annotation of Services: hash of what was applied.
+inline constexpr std::string_view annotation_applied_hash = "inference.strix.dev/applied-hash";
+
+inline constexpr std::string_view scheduling_gate = "inference.strix.dev/load-window";
+inline constexpr std::string_view readiness_gate = "inference.strix.dev/serving";
+inline constexpr std::string_view finalizer = "inference.strix.dev/teardown";
+
+inline constexpr std::string_view manager = "strix-operator";
+inline constexpr std::string_view manager_status = "strix-operator-status";
+
+// Condition types.
+inline constexpr std::string_view condition_ready = "Ready";
+inline constexpr std::string_view condition_reconciling = "Reconciling";
+inline constexpr std::string_view condition_stalled = "Stalled";
+inline constexpr std::string_view condition_memory_fits = "MemoryFits";
+inline constexpr std::string_view condition_node_ready = "NodeReady";
+
+// Reasons of the stack's conditions.
+inline constexpr std::string_view reason_all_tiers_serving = "AllTiersServing";
+inline constexpr std::string_view reason_suspended = "Suspended";
+inline constexpr std::string_view reason_starting = "Starting";
+inline constexpr std::string_view reason_waiting = "Waiting";
+inline constexpr std::string_view reason_backing_off = "BackingOff";
+inline constexpr std::string_view reason_stopping = "Stopping";
+inline constexpr std::string_view reason_invalid_spec = "InvalidSpec";
+inline constexpr std::string_view reason_node_not_found = "NodeNotFound";
+inline constexpr std::string_view reason_node_ambiguous = "NodeAmbiguous";
+inline constexpr std::string_view reason_node_not_ready = "NodeNotReady";
+inline constexpr std::string_view reason_nodes_ready = "NodesReady";
+inline constexpr std::string_view reason_memory_short = "MemoryShort";
+inline constexpr std::string_view reason_memory_fits = "Fits";
+inline constexpr std::string_view reason_memory_unknown = "MemoryUnknown";
+inline constexpr std::string_view reason_deleting = "Deleting";
+
+// Reasons of the pod condition inference.strix.dev/serving.
+inline constexpr std::string_view serving_warm = "WarmedUp";
+inline constexpr std::string_view serving_draining = "Draining";
+inline constexpr std::string_view serving_not_answering = "NotAnswering";
+
+}  // namespace strix::names
