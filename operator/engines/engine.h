@@ -1,0 +1,81 @@
+// Why: everything that differs between vLLM and llama.cpp, behind one set of pure functions: the pod that
+// runs a tier, how to ask whether it works, and how to read its answers.
+// May not: do I/O, know clocks, or know the ledger beyond a Claim.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/inference_stack.h"
+#include "planner/claim.h"
+
+namespace strix::engines {
+
+struct PodInput {
+  const api::InferenceStack* stack = nullptr;
+  const api::Tier* tier = nullptr;
+  const api::StackNode* node = nullptr;
+  std::string kubernetes_node;      // metadata.name of the one node that matched
+  std::string kubernetes_hostname;  // its kubernetes.io/hostname label; empty: none
+  planner::Claim claim;
+  std::string leader;               // identity of the process that vouches for the gate
+};
+
+struct RenderedPod {
+  std::string name;           // <stack>-<tier>
+  std::string template_hash;  // of everything below that makes a new pod necessary (not of `leader`)
+  std::string body;           // the Pod, JSON, ready for create
+};
+RenderedPod render_pod(const PodInput& input);
+
+struct RenderedService {
+  std::string name;  // <stack>-<tier>
+  std::string hash;  // also in the annotation applied-hash
+  std::string body;  // for server-side apply
+};
+RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier);
+
+// The engine's argv after the program, which render_pod uses; public for `render` and for golden tests.
+std::vector<std::string> command_line(const api::InferenceStack& stack, const api::Tier& tier,
+                                      const api::StackNode& node);
+// Flags that extraArgs may not carry because the operator owns them (host, port, model, context, ...).
+// Returns the offending flag's name, in any of its spellings (--flag=value, short forms), or empty.
+std::string owned_flag(api::Engine engine, const std::vector<std::string>& extra_args);
+
+// --- asking a running engine --------------------------------------------------------------------------
+
+// One HTTP exchange with a tier's pod: path and body, no host.
+struct Ask {
+  std::string method = "GET";
+  std::string path;
+  std::string body;  // JSON; empty for GET
+};
+
+enum class HealthReading { NotListening, Loading, Healthy, Failing };
+
+Ask health_ask(const api::Tier& tier);
+// status 0: connection refused or reset.
+HealthReading read_health(api::Engine engine, int status, std::string_view body);
+
+// A one-token completion: /health of 200 does not prove that a forward pass works.
+Ask warm_up_ask(const api::Tier& tier);
+// Absent: it worked. Otherwise what to say ("warm-up answered 500"), without the engine's text if that could hold a prompt.
+std::optional<std::string> read_warm_up(int status, std::string_view body);
+
+// What the engine says of itself once it is up: /v1/models for vLLM, /props for llama-server.
+Ask effective_ask(api::Engine engine);
+std::optional<int64_t> read_context_length_tokens(api::Engine engine, std::string_view body);
+
+struct Load {
+  int64_t running = 0, waiting = 0;
+  bool idle() const { return running == 0 && waiting == 0; }
+  bool operator==(const Load&) const = default;
+};
+Ask load_ask(api::Engine engine);
+// From the engine's /metrics; absent when it cannot be told, which counts as busy.
+std::optional<Load> read_load(api::Engine engine, std::string_view metrics_text);
+
+}  // namespace strix::engines

@@ -1,0 +1,126 @@
+// Why: what observing and acting need from the world, as interfaces: the reconcilers see no HTTP, no curl and
+// no cache implementation, and the simulation and the tests stand in for all of it.
+// May not: decide; each call does one thing and says how it went.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/core.h"
+#include "api/inference_stack.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "engines/engine.h"
+
+namespace strix::reconcile {
+
+// --- the cluster, written ---------------------------------------------------------------------------
+
+struct PodRef {
+  api::NamespacedName name;
+  std::string uid, resource_version;
+};
+
+struct Event {
+  bool warning = false;
+  std::string reason;  // CamelCase, the same words as in status
+  std::string action;  // what the operator did or tried
+  std::string note;    // one sentence
+};
+
+// Blocking; thread-safe. Every write is refused with Canceled once leadership may have ended.
+class Cluster {
+ public:
+  virtual ~Cluster() = default;
+
+  virtual Status create_pod(const std::string& namespace_, const std::string& body) = 0;
+  // Carries uid and resourceVersion as preconditions: a pod that changed meanwhile is not deleted.
+  virtual Status delete_pod(const PodRef& pod) = 0;
+  // Sets the readiness gate's condition. Precondition: the uid.
+  virtual Status set_serving(const PodRef& pod, bool serving, std::string_view reason, const std::string& message,
+                             WallMillis now) = 0;
+  // Removes the scheduling gate and labels the pod as admitted, in one patch. Preconditions: uid and version.
+  virtual Status admit_pod(const PodRef& pod, WallMillis now) = 0;
+  // Puts our identity on a gated pod, so that a late patch of an earlier leader is refused.
+  virtual Status vouch_for_pod(const PodRef& pod, const std::string& leader) = 0;
+  // Makes the stack the controller of a pod that lost its owner (deleted with --cascade=orphan).
+  virtual Status adopt_pod(const PodRef& pod, const api::InferenceStack& stack) = 0;
+
+  virtual Status apply_service(const std::string& namespace_, const std::string& name, const std::string& body) = 0;
+  virtual Status delete_service(const std::string& namespace_, const std::string& name, const std::string& uid) = 0;
+
+  virtual Status set_finalizer(const api::InferenceStack& stack, bool present) = 0;
+  virtual Status apply_status(const api::InferenceStack& stack, const api::StackStatus& status) = 0;
+
+  // Live reads, past every cache: what a claim is decided on.
+  virtual Result<api::InferenceStack> read_stack(const api::NamespacedName& name) = 0;
+  virtual Result<std::vector<api::Pod>> read_admitted_pods(const std::string& kubernetes_node) = 0;
+  virtual Result<std::string> read_secret(const std::string& namespace_, const std::string& name,
+                                          const std::string& key) = 0;
+};
+
+// --- the cluster, as last seen -----------------------------------------------------------------------
+
+template <typename T>
+using Shared = std::shared_ptr<const T>;
+
+// Thread-safe; every answer is a snapshot that nobody changes.
+class Cache {
+ public:
+  virtual ~Cache() = default;
+  virtual Shared<api::InferenceStack> stack(const api::NamespacedName& name) const = 0;
+  virtual std::vector<api::NamespacedName> stack_names() const = 0;
+  virtual std::vector<Shared<api::Pod>> pods_of_stack(const api::NamespacedName& stack) const = 0;
+  // Every pod with our labels whose annotation or assignment names this node, owned or orphaned.
+  virtual std::vector<Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const = 0;
+  virtual std::vector<Shared<api::Node>> nodes() const = 0;
+  virtual std::vector<Shared<api::Service>> services_of_stack(const api::NamespacedName& stack) const = 0;
+};
+
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void record(const api::InferenceStack& stack, const Event& event) = 0;
+};
+
+// --- the tiers, asked --------------------------------------------------------------------------------
+
+enum class ProbePhase {
+  NotListening,  // connection refused, or no answer at all yet
+  Loading,       // the engine says that it loads
+  WarmingUp,     // healthy; the one-token completion has not worked yet
+  Serving,       // healthy and warmed up
+  NotAnswering,  // was serving; has failed several times in a row since
+};
+
+struct ProbeReading {
+  ProbePhase phase = ProbePhase::NotListening;
+  std::string detail;    // "warm-up answered 500": for messages; no text of the engine's that could hold a prompt
+  WallMillis since = 0;  // when this phase began
+  std::optional<int64_t> context_length_tokens;
+  std::optional<engines::Load> load;  // only while draining; absent: unknown, which counts as busy
+  bool operator==(const ProbeReading&) const = default;
+};
+
+struct ProbeTarget {
+  std::string uid;  // of the pod: a new pod is a new target
+  api::NamespacedName stack;
+  std::string pod_ip;
+  api::Tier tier;
+  std::string api_key;      // sent as a bearer token; never logged
+  bool was_serving = false;  // the pod's condition already says so (the operator restarted): starts as Serving
+  bool draining = false;     // read the load too, often
+};
+
+// Thread-safe. A change of a reading wakes the stack that the target belongs to.
+class Prober {
+ public:
+  virtual ~Prober() = default;
+  // The whole set of a stack's targets: new ones start, missing ones stop, known ones go on.
+  virtual void watch(const api::NamespacedName& stack, std::vector<ProbeTarget> targets) = 0;
+  virtual std::optional<ProbeReading> reading(const std::string& uid) const = 0;
+};
+
+}  // namespace strix::reconcile
