@@ -38,7 +38,8 @@ struct Pod {
   std::string reason, message;
   std::string pod_ip;
   std::vector<PodCondition> conditions;
-  std::optional<ContainerStatus> engine;  // the one container of a tier pod
+  int engine_port = 0;                    // containerPort of the one container, named engine
+  std::optional<ContainerStatus> engine;  // its status
 
   const PodCondition* condition(std::string_view type) const {
     for (const auto& c : conditions)

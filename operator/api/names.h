@@ -29,6 +29,7 @@ inline constexpr std::string_view annotation_template_hash = "inference.strix.de
 inline constexpr std::string_view annotation_node = "inference.strix.dev/node";
 inline constexpr std::string_view annotation_claim = "inference.strix.dev/claim";    // ledger entry, JSON
 inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who last vouched for the gate
+inline constexpr std::string_view annotation_admitted_at = "inference.strix.dev/admitted-at";
 // Annotation of Services: hash of what was applied.
 inline constexpr std::string_view annotation_applied_hash = "inference.strix.dev/applied-hash";
 

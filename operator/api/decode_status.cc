@@ -1,0 +1,82 @@
+#include "api/decode_status.h"
+
+#include <cmath>
+
+#include "base/bytes.h"
+
+namespace strix::api {
+
+namespace {
+
+WallMillis time_of(json::Value value) {
+  auto text = value.string();
+  return text ? parse_time(*text).value_or(0) : 0;
+}
+
+Condition decode_condition(json::Value value) {
+  return Condition{.type = value["type"].string_or(""),
+                   .status = value["status"].string_or(""),
+                   .reason = value["reason"].string_or(""),
+                   .message = value["message"].string_or(""),
+                   .last_transition = time_of(value["lastTransitionTime"]),
+                   .observed_generation = value["observedGeneration"].integer_or(0)};
+}
+
+std::optional<int> decode_fraction(json::Value value) {
+  auto number = value.number();
+  if (!number || !(*number >= 0 && *number <= 16)) return std::nullopt;
+  return fraction_to_milli(*number);
+}
+
+TierStatus decode_tier(json::Value value) {
+  TierStatus tier;
+  tier.name = value["name"].string_or("");
+  tier.state = value["state"].string_or("");
+  tier.reason = value["reason"].string_or("");
+  tier.message = value["message"].string_or("");
+  tier.since = time_of(value["since"]);
+  tier.pod_name = value["podName"].string_or("");
+  tier.node = value["node"].string_or("");
+  tier.restarts = value["restarts"].integer_or(0);
+  tier.consecutive_failures = value["consecutiveFailures"].integer_or(0);
+  if (json::Value failure = value["lastFailure"]; failure.is_object())
+    tier.last_failure = Failure{.failure_class = failure["class"].string_or(""),
+                                .message = failure["message"].string_or(""),
+                                .time = time_of(failure["time"])};
+  tier.context_length_tokens = value["contextLength"].integer();
+  tier.gpu_fraction_milli = decode_fraction(value["gpuFraction"]);
+  tier.bytes = value["bytes"].integer();
+  tier.endpoint = value["endpoint"].string_or("");
+  return tier;
+}
+
+NodeMemory decode_memory(json::Value value) {
+  return NodeMemory{.node = value["node"].string_or(""),
+                    .total_bytes = value["total"].integer_or(0),
+                    .gpu_total_bytes = value["gpuTotal"].integer_or(0),
+                    .reserved_bytes = value["reserved"].integer_or(0),
+                    .planned_bytes = value["planned"].integer_or(0),
+                    .held_bytes = value["held"].integer_or(0),
+                    .headroom_bytes = value["headroom"].integer_or(0)};
+}
+
+}  // namespace
+
+StackStatus decode_status(json::Value value) {
+  StackStatus status;
+  status.observed_generation = value["observedGeneration"].integer_or(-1);
+  value["conditions"].for_each(
+      [&](json::Value condition) { status.conditions.push_back(decode_condition(condition)); });
+  json::Value summary = value["summary"];
+  status.summary = Summary{.ready = summary["ready"].string_or(""),
+                           .status = summary["status"].string_or(""),
+                           .gpu = summary["gpu"].string_or(""),
+                           .pool = summary["pool"].string_or(""),
+                           .headroom = summary["headroom"].string_or(""),
+                           .nodes = summary["nodes"].string_or("")};
+  value["tiers"].for_each([&](json::Value tier) { status.tiers.push_back(decode_tier(tier)); });
+  value["memory"].for_each([&](json::Value memory) { status.memory.push_back(decode_memory(memory)); });
+  return status;
+}
+
+}  // namespace strix::api

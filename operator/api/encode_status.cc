@@ -1,0 +1,138 @@
+#include "api/codec.h"
+#include "api/names.h"
+#include "api/text.h"
+
+namespace strix::api {
+
+namespace {
+
+// The CRD's limits: a status over one of them would be refused as a whole.
+constexpr size_t condition_message_bytes_max = 32768;
+constexpr size_t reason_bytes_max = 128;
+constexpr size_t message_bytes_max = 4096;
+constexpr size_t word_bytes_max = 64;
+constexpr size_t name_bytes_max = 253;
+constexpr size_t summary_bytes_max = 64;
+constexpr size_t summary_status_bytes_max = 256;
+constexpr size_t long_bytes_max = 1024;
+
+enum class Times { Written, LeftOut };
+
+// Empty texts and unknown times are left out: with server-side apply that removes them.
+void text(json::Writer& out, std::string_view name, std::string_view value, size_t bytes_max) {
+  if (!value.empty()) out.member(name, clipped(value, bytes_max));
+}
+
+void time(json::Writer& out, std::string_view name, WallMillis value, Times times) {
+  if (value != 0 && times == Times::Written) out.member(name, format_time(value));
+}
+
+// Required by the schema, so written even where the caller has none.
+void condition(json::Writer& out, const Condition& value, Times times) {
+  out.begin_object();
+  out.member("type", clipped(value.type, 316));
+  out.member("status", value.status);
+  out.member("reason", value.reason.empty() ? "Unknown" : clipped(value.reason, reason_bytes_max));
+  out.member("message", clipped(value.message, condition_message_bytes_max));
+  out.member("observedGeneration", value.observed_generation);
+  if (times == Times::Written) out.member("lastTransitionTime", format_time(value.last_transition));
+  out.end_object();
+}
+
+void summary(json::Writer& out, const Summary& value) {
+  out.begin_object();
+  text(out, "ready", value.ready, 32);
+  text(out, "status", value.status, summary_status_bytes_max);
+  text(out, "gpu", value.gpu, summary_bytes_max);
+  text(out, "pool", value.pool, summary_bytes_max);
+  text(out, "headroom", value.headroom, summary_bytes_max);
+  text(out, "nodes", value.nodes, long_bytes_max);
+  out.end_object();
+}
+
+void failure(json::Writer& out, const Failure& value, Times times) {
+  out.begin_object();
+  text(out, "class", value.failure_class, word_bytes_max);
+  text(out, "message", value.message, message_bytes_max);
+  time(out, "time", value.time, times);
+  out.end_object();
+}
+
+void tier(json::Writer& out, const TierStatus& value, Times times) {
+  out.begin_object();
+  out.member("name", clipped(value.name, name_bytes_max));
+  text(out, "state", value.state, word_bytes_max);
+  text(out, "reason", value.reason, reason_bytes_max);
+  text(out, "message", value.message, message_bytes_max);
+  time(out, "since", value.since, times);
+  text(out, "podName", value.pod_name, name_bytes_max);
+  text(out, "node", value.node, name_bytes_max);
+  out.member("restarts", value.restarts);
+  out.member("consecutiveFailures", value.consecutive_failures);
+  if (value.last_failure) {
+    out.key("lastFailure");
+    failure(out, *value.last_failure, times);
+  }
+  if (value.context_length_tokens) out.member("contextLength", *value.context_length_tokens);
+  if (value.gpu_fraction_milli) out.key("gpuFraction").number(*value.gpu_fraction_milli / 1000.0);
+  if (value.bytes) out.member("bytes", *value.bytes);
+  text(out, "endpoint", value.endpoint, 512);
+  out.end_object();
+}
+
+void memory(json::Writer& out, const NodeMemory& value) {
+  out.begin_object();
+  out.member("node", clipped(value.node, name_bytes_max));
+  out.member("total", value.total_bytes);
+  out.member("gpuTotal", value.gpu_total_bytes);
+  out.member("reserved", value.reserved_bytes);
+  out.member("planned", value.planned_bytes);
+  out.member("held", value.held_bytes);
+  out.member("headroom", value.headroom_bytes);
+  out.end_object();
+}
+
+void write_status(json::Writer& out, const StackStatus& status, Times times) {
+  out.begin_object();
+  out.member("observedGeneration", status.observed_generation);
+  out.key("conditions").begin_array();
+  for (const auto& entry : status.conditions) condition(out, entry, times);
+  out.end_array();
+  out.key("summary");
+  summary(out, status.summary);
+  out.key("tiers").begin_array();
+  for (const auto& entry : status.tiers) tier(out, entry, times);
+  out.end_array();
+  out.key("memory").begin_array();
+  for (const auto& entry : status.memory) memory(out, entry);
+  out.end_array();
+  out.end_object();
+}
+
+}  // namespace
+
+std::string encode_status_apply(const InferenceStack& stack, const StackStatus& status) {
+  json::Writer out;
+  out.begin_object();
+  out.member("apiVersion", names::api_version);
+  out.member("kind", names::kind);
+  out.key("metadata").begin_object();
+  out.member("name", stack.metadata.name);
+  out.member("namespace", stack.metadata.namespace_);
+  out.member("resourceVersion", stack.metadata.resource_version);
+  out.end_object();
+  out.key("status");
+  write_status(out, status, Times::Written);
+  out.end_object();
+  return out.take();
+}
+
+std::string status_fingerprint(const StackStatus& status) {
+  json::Writer out;
+  write_status(out, status, Times::LeftOut);
+  auto canonical = json::canonicalize(out.take());
+  INVARIANT(canonical.ok());  // we wrote it
+  return std::move(canonical).value();
+}
+
+}  // namespace strix::api
