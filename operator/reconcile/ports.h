@@ -48,11 +48,14 @@ class Cluster {
   // Makes the stack the controller of a pod that lost its owner (deleted with --cascade=orphan).
   virtual Status adopt_pod(const PodRef& pod, const api::InferenceStack& stack) = 0;
 
+  // AlreadyExists when somebody else has a Service of that name: it is left alone.
+  virtual Status create_service(const std::string& namespace_, const std::string& body) = 0;
   virtual Status apply_service(const std::string& namespace_, const std::string& name, const std::string& body) = 0;
   virtual Status delete_service(const std::string& namespace_, const std::string& name, const std::string& uid) = 0;
 
-  virtual Status set_finalizer(const api::InferenceStack& stack, bool present) = 0;
-  virtual Status apply_status(const api::InferenceStack& stack, const api::StackStatus& status) = 0;
+  // Both answer with the stack's new resourceVersion.
+  virtual Result<std::string> set_finalizer(const api::InferenceStack& stack, bool present) = 0;
+  virtual Result<std::string> apply_status(const api::InferenceStack& stack, const api::StackStatus& status) = 0;
 
   // Live reads, past every cache: what a claim is decided on.
   virtual Result<api::InferenceStack> read_stack(const api::NamespacedName& name) = 0;

@@ -1,0 +1,124 @@
+#include "reconcile/board.h"
+
+#include <algorithm>
+
+namespace strix::reconcile {
+
+std::set<std::string> Board::nodes_of(const Wish& wish) const {
+  std::set<std::string> nodes;
+  for (const auto& request : wish.requests) nodes.insert(request.node);
+  for (const auto& [node, profile] : wish.profiles) nodes.insert(node);
+  return nodes;
+}
+
+bool Board::same_for(const std::string& node, const Wish& a, const Wish& b) {
+  auto select = [&](const Wish& wish) {
+    std::vector<const WindowRequest*> selected;
+    for (const auto& request : wish.requests)
+      if (request.node == node) selected.push_back(&request);
+    return selected;
+  };
+  auto left = select(a), right = select(b);
+  bool requests = left.size() == right.size() &&
+                  std::equal(left.begin(), left.end(), right.begin(), [](auto* x, auto* y) { return x->same_as(*y); });
+  auto of_a = a.profiles.find(node), of_b = b.profiles.find(node);
+  bool profiles = (of_a == a.profiles.end()) == (of_b == b.profiles.end()) &&
+                  (of_a == a.profiles.end() || of_a->second == of_b->second);
+  return requests && profiles;
+}
+
+std::set<std::string> Board::post(const api::NamespacedName& stack, std::vector<WindowRequest> requests,
+                                  std::map<std::string, api::NodeProfile> profiles) {
+  std::lock_guard lock(mutex_);
+  expected_.erase(stack);
+  Wish fresh{std::move(requests), std::move(profiles)};
+  Wish& current = wishes_[stack];
+  std::set<std::string> before = nodes_of(current), touched = before, after = nodes_of(fresh);
+  touched.insert(after.begin(), after.end());
+  std::set<std::string> changed;
+  for (const auto& node : touched)
+    if (!same_for(node, current, fresh)) changed.insert(node);
+  for (const auto& node : before)
+    if (!after.contains(node)) stacks_by_node_[node].erase(stack);
+  for (const auto& node : after) stacks_by_node_[node].insert(stack);
+  bool empty = fresh.requests.empty() && fresh.profiles.empty();
+  if (empty) {
+    wishes_.erase(stack);
+    verdicts_by_stack_.erase(stack);
+  } else {
+    current = std::move(fresh);
+  }
+  return changed;
+}
+
+std::vector<WindowRequest> Board::requests_of(const std::string& node) const {
+  std::lock_guard lock(mutex_);
+  std::vector<WindowRequest> requests;
+  auto stacks = stacks_by_node_.find(node);
+  if (stacks == stacks_by_node_.end()) return requests;
+  for (const auto& stack : stacks->second) {
+    auto wish = wishes_.find(stack);
+    if (wish == wishes_.end()) continue;
+    for (const auto& request : wish->second.requests)
+      if (request.node == node) requests.push_back(request);
+  }
+  return requests;
+}
+
+api::NodeProfile Board::profile_of(const std::string& node) const {
+  std::lock_guard lock(mutex_);
+  std::vector<api::NodeProfile> profiles;
+  auto stacks = stacks_by_node_.find(node);
+  if (stacks != stacks_by_node_.end()) {
+    for (const auto& stack : stacks->second) {
+      auto wish = wishes_.find(stack);
+      if (wish == wishes_.end()) continue;
+      auto profile = wish->second.profiles.find(node);
+      if (profile != wish->second.profiles.end()) profiles.push_back(profile->second);
+    }
+  }
+  return planner::strictest(profiles);
+}
+
+std::set<api::NamespacedName> Board::answer(const std::string& node, std::map<std::string, Verdict> verdicts) {
+  std::lock_guard lock(mutex_);
+  std::map<std::string, api::NamespacedName> askers;
+  auto stacks = stacks_by_node_.find(node);
+  if (stacks != stacks_by_node_.end())
+    for (const auto& stack : stacks->second)
+      if (auto wish = wishes_.find(stack); wish != wishes_.end())
+        for (const auto& request : wish->second.requests)
+          if (request.node == node) askers[request.pod.name.text()] = stack;
+  std::set<api::NamespacedName> changed;
+  auto& before = verdicts_[node];
+  for (const auto& [pod, stack] : askers_[node])
+    if (before.contains(pod) && !verdicts.contains(pod)) verdicts_by_stack_[stack].erase(pod);
+  for (const auto& [pod, verdict] : verdicts) {
+    auto asker = askers.find(pod);
+    if (asker == askers.end()) continue;
+    auto old = before.find(pod);
+    if (old == before.end() || !(old->second == verdict)) changed.insert(asker->second);
+    verdicts_by_stack_[asker->second][pod] = verdict;
+  }
+  before = std::move(verdicts);
+  askers_[node] = std::move(askers);
+  return changed;
+}
+
+std::map<std::string, Verdict> Board::verdicts_for(const api::NamespacedName& stack) const {
+  std::lock_guard lock(mutex_);
+  auto found = verdicts_by_stack_.find(stack);
+  return found == verdicts_by_stack_.end() ? std::map<std::string, Verdict>{} : found->second;
+}
+
+void Board::expect(std::set<api::NamespacedName> stacks) {
+  std::lock_guard lock(mutex_);
+  expected_ = std::move(stacks);
+}
+
+bool Board::complete() const {
+  std::lock_guard lock(mutex_);
+  return expected_.empty();
+}
+
+}  // namespace strix::reconcile

@@ -1,0 +1,139 @@
+#include "reconcile/context.h"
+
+#include <algorithm>
+#include <map>
+
+#include "api/names.h"
+
+namespace strix::reconcile {
+
+namespace {
+
+bool has_labels(const api::Node& node, const std::map<std::string, std::string>& selector) {
+  return std::all_of(selector.begin(), selector.end(),
+                     [&](const auto& wanted) { return node.metadata.label(wanted.first) == wanted.second; });
+}
+
+const api::TierStatus* last_status(const api::InferenceStack& stack, const std::string& tier) {
+  for (const auto& status : stack.status.tiers)
+    if (status.name == tier) return &status;
+  return nullptr;
+}
+
+engines::RenderedPod render(const Observed& observed, const TierContext& context, const api::Node& node) {
+  engines::PodInput input;
+  input.stack = observed.stack.get();
+  input.tier = context.tier;
+  input.node = context.node->entry;
+  input.kubernetes_node = node.metadata.name;
+  input.kubernetes_hostname = node.metadata.label("kubernetes.io/hostname");
+  input.claim = context.claim;
+  input.leader = observed.leader;
+  return engines::render_pod(input);
+}
+
+}  // namespace
+
+bool TierContext::pod_is_ours() const {
+  const api::OwnerReference* owner = pod->metadata.controller();
+  return owner && owner->uid == observed->stack->metadata.uid;
+}
+
+bool TierContext::pod_is_orphan() const {
+  return !pod->metadata.controller() && pod->metadata.label(names::label_tier) == tier->name;
+}
+
+bool TierContext::pod_is_current() const {
+  return !rendered || pod->metadata.annotation(names::annotation_template_hash) == rendered->template_hash;
+}
+
+StackContext::StackContext(const Observed& o) : observed(o), order(planner::start_order(o.stack->spec)) {
+  match_nodes();
+  add_tiers();
+  plan_memory();
+  add_leftovers();
+}
+
+const NodeMatch* StackContext::node(const std::string& entry) const {
+  for (const auto& match : nodes)
+    if (match.entry->name == entry) return &match;
+  return nullptr;
+}
+
+void StackContext::match_nodes() {
+  for (const auto& entry : observed.stack->spec.nodes) {
+    NodeMatch match{&entry, {}};
+    for (const auto& node : observed.nodes)
+      if (!node->metadata.deleting() && has_labels(*node, entry.selector)) match.matches.push_back(node);
+    nodes.push_back(std::move(match));
+  }
+}
+
+void StackContext::add_tiers() {
+  const api::InferenceStack& stack = *observed.stack;
+  bool stack_wanted = !stack.spec.suspend && !stack.metadata.deleting();
+  std::map<std::string, TierContext*> by_name;
+  for (const auto& name : order.tiers) {
+    auto tier = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(), [&](const auto& t) { return t.name == name; });
+    if (tier == stack.spec.tiers.end()) continue;
+    TierContext context;
+    context.observed = &observed;
+    context.tier = &*tier;
+    context.node = node(planner::node_of(stack.spec, *tier));
+    context.last = last_status(stack, name);
+    context.order = static_cast<int>(tiers.size());
+    context.wanted = stack_wanted && tier->activation == api::Activation::Always;
+    for (const auto& pod : observed.pods)
+      if (pod->metadata.name == context.pod_name()) context.pod = pod;
+    if (context.pod) {
+      auto reading = observed.probes.find(context.pod->metadata.uid);
+      if (reading != observed.probes.end()) context.probe = &reading->second;
+    }
+    if (context.node) context.claim = planner::declared_claim(*tier, context.node->entry->profile);
+    if (context.node && context.node->one()) context.rendered = render(observed, context, *context.node->one());
+    auto edges = order.predecessors.find(name);
+    if (edges != order.predecessors.end())
+      for (const auto& before : edges->second)
+        if (by_name.contains(before)) context.predecessors.push_back(by_name[before]);
+    tiers.push_back(std::move(context));
+    by_name[name] = &tiers.back();
+  }
+}
+
+// Which of the declared tiers fit their node together, taken in start order. Only this stack's own: what
+// others hold is the load window's question.
+void StackContext::plan_memory() {
+  std::map<const NodeMatch*, std::vector<planner::Entry>> planned;
+  for (auto& context : tiers) {
+    if (!context.wanted || !context.node) continue;
+    auto& entries = planned[context.node];
+    if (auto lack = planner::shortfall(context.node->entry->profile, entries, context.tier->name, context.claim)) {
+      context.memory_short = lack->message;
+    } else {
+      entries.push_back({context.tier->name, context.claim});
+    }
+  }
+}
+
+void StackContext::add_leftovers() {
+  for (const auto& pod : observed.pods) {
+    bool known = std::any_of(tiers.begin(), tiers.end(), [&](const auto& c) { return c.pod == pod; });
+    if (known) continue;
+    api::Tier& tier = leftovers_spec.emplace_back();
+    tier.name = pod->metadata.label(names::label_tier);
+    tier.port = pod->engine_port;
+    tier.engine = pod->metadata.label(names::label_component) == api::to_string(api::Engine::LlamaCpp) ? api::Engine::LlamaCpp
+                                                                                                       : api::Engine::Vllm;
+    TierContext context;
+    context.observed = &observed;
+    context.tier = &tier;
+    context.pod = pod;
+    context.wanted = false;
+    context.order = static_cast<int>(tiers.size() + leftovers.size());
+    auto reading = observed.probes.find(pod->metadata.uid);
+    if (reading != observed.probes.end()) context.probe = &reading->second;
+    if (context.pod_is_ours()) leftovers.push_back(std::move(context));
+  }
+}
+
+}  // namespace strix::reconcile

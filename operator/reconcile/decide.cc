@@ -1,0 +1,156 @@
+#include "reconcile/decide.h"
+
+#include <algorithm>
+#include <set>
+
+#include "api/codec.h"
+#include "api/names.h"
+#include "reconcile/context.h"
+#include "reconcile/status.h"
+#include "reconcile/tier_step.h"
+
+namespace strix::reconcile {
+
+namespace {
+
+void sooner(std::optional<int64_t>& retry, std::optional<int64_t> other) {
+  if (other) retry = std::min(retry.value_or(*other), *other);
+}
+
+void take(Decision& decision, TierOutcome& outcome) {
+  for (auto& action : outcome.actions) decision.actions.push_back(std::move(action));
+  if (outcome.request) decision.requests.push_back(std::move(*outcome.request));
+  if (outcome.target) decision.targets.push_back(std::move(*outcome.target));
+  sooner(decision.retry_after_millis, outcome.retry_after_millis);
+}
+
+bool runs(const TierContext& c) { return c.pod && c.pod_is_ours() && holds_memory(*c.pod); }
+
+// The last in start order that still runs: it stops first.
+const TierContext* last_running(const StackContext& stack) {
+  const TierContext* last = nullptr;
+  for (const auto& c : stack.tiers)
+    if (runs(c)) last = &c;
+  for (const auto& c : stack.leftovers)
+    if (runs(c)) last = &c;
+  return last;
+}
+
+void step_tiers(StackContext& stack, Decision& decision, bool whole_stack_stops) {
+  const TierContext* stops = whole_stack_stops ? last_running(stack) : nullptr;
+  decision.status.tiers.reserve(stack.tiers.size());  // contexts point into it
+  for (auto& c : stack.tiers) {
+    TierOutcome outcome = c.wanted ? step_up(c) : step_down(c, !whole_stack_stops || &c == stops);
+    decision.status.tiers.push_back(outcome.status);
+    c.current = &decision.status.tiers.back();
+    take(decision, outcome);
+  }
+  for (auto& c : stack.leftovers) {
+    TierOutcome outcome = step_down(c, !whole_stack_stops || &c == stops);
+    take(decision, outcome);
+  }
+}
+
+void step_services(const StackContext& stack, Decision& decision) {
+  std::set<std::string> wanted;
+  for (const auto& c : stack.tiers) {
+    engines::RenderedService service = engines::render_service(*stack.observed.stack, *c.tier);
+    wanted.insert(service.name);
+    auto existing = std::find_if(stack.observed.services.begin(), stack.observed.services.end(),
+                                 [&](const auto& s) { return s->metadata.name == service.name; });
+    if (existing == stack.observed.services.end()) {
+      if (!stack.observed.refusals.contains(c.tier->name))
+        decision.actions.push_back(CreateService{c.tier->name, service.name, service.body});
+    } else if ((*existing)->metadata.annotation(names::annotation_applied_hash) != service.hash &&
+               !(*existing)->metadata.deleting()) {
+      decision.actions.push_back(ApplyService{c.tier->name, service.name, service.body});
+    }
+  }
+  for (const auto& service : stack.observed.services) {
+    const api::OwnerReference* owner = service->metadata.controller();
+    bool ours = owner && owner->uid == stack.observed.stack->metadata.uid;
+    if (ours && !wanted.contains(service->metadata.name) && !service->metadata.deleting())
+      decision.actions.push_back(DeleteService{service->metadata.name, service->metadata.uid});
+  }
+}
+
+void note_profiles(const StackContext& stack, Decision& decision) {
+  for (const auto& match : stack.nodes)
+    if (match.one()) decision.profiles[match.one()->metadata.name] = match.entry->profile;
+}
+
+void finish(const Observed& observed, Decision& decision) {
+  const api::InferenceStack& stack = *observed.stack;
+  decision.events = events_between(stack.status, decision.status);
+  if (api::status_fingerprint(stack.status) != api::status_fingerprint(decision.status))
+    decision.actions.push_back(ApplyStatus{decision.status});
+  std::stable_sort(decision.actions.begin(), decision.actions.end(),
+                   [](const Action& a, const Action& b) { return a.index() < b.index(); });
+}
+
+// An invalid spec changes nothing that serves. What has not served yet is taken down: it would hold the
+// window for a tier that nobody can describe any more.
+Decision decide_invalid(const Observed& observed, const std::vector<api::FieldError>& errors) {
+  Decision decision;
+  decision.status = invalid_status(observed, errors);
+  for (const auto& pod : observed.pods) {
+    const api::OwnerReference* owner = pod->metadata.controller();
+    bool ours = owner && owner->uid == observed.stack->metadata.uid;
+    PodStage stage = stage_of(*pod);
+    if (!ours || pod->metadata.deleting() || (stage != PodStage::Gated && stage != PodStage::Loading)) continue;
+    decision.actions.push_back(DeletePod{pod->metadata.label(names::label_tier),
+                                         {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
+  }
+  finish(observed, decision);
+  return decision;
+}
+
+// Background deletion: in reverse order. In foreground and orphan mode the garbage collector acts, and the
+// finalizer only has to get out of its way.
+Decision decide_teardown(const Observed& observed) {
+  const api::InferenceStack& stack = *observed.stack;
+  Decision decision;
+  decision.status = stack.status;
+  if (!stack.metadata.has_finalizer(names::finalizer)) return decision;
+  bool collector_acts = stack.metadata.has_finalizer("orphan") || stack.metadata.has_finalizer("foregroundDeletion");
+  if (collector_acts) {
+    decision.actions.push_back(SetFinalizer{false});
+    return decision;
+  }
+  StackContext context(observed);
+  decision.status.tiers.clear();
+  step_tiers(context, decision, true);
+  note_profiles(context, decision);
+  bool any = std::any_of(observed.pods.begin(), observed.pods.end(), [&](const auto& pod) {
+    const api::OwnerReference* owner = pod->metadata.controller();
+    return owner && owner->uid == stack.metadata.uid;
+  });
+  complete_status(context, decision.status);
+  finish(observed, decision);
+  if (!any) {
+    decision.actions.clear();  // the object is about to go, and its status with it
+    decision.actions.push_back(SetFinalizer{false});
+  }
+  return decision;
+}
+
+}  // namespace
+
+Decision decide(const Observed& observed) {
+  const api::InferenceStack& stack = *observed.stack;
+  if (stack.metadata.deleting()) return decide_teardown(observed);
+  auto errors = api::validate(stack, observed.policy);
+  if (!errors.empty()) return decide_invalid(observed, errors);
+
+  Decision decision;
+  StackContext context(observed);
+  step_tiers(context, decision, stack.spec.suspend);
+  step_services(context, decision);
+  note_profiles(context, decision);
+  if (!stack.metadata.has_finalizer(names::finalizer)) decision.actions.push_back(SetFinalizer{true});
+  complete_status(context, decision.status);
+  finish(observed, decision);
+  return decision;
+}
+
+}  // namespace strix::reconcile

@@ -1,0 +1,26 @@
+// Why: what a tier without a running pod waits for. The list is the specification of starting: the first gate
+// that holds names the wait in status, and its order is tested.
+// May not: act, or look at anything but the tier's context.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "reconcile/tier.h"
+
+namespace strix::reconcile {
+
+struct Gate {
+  std::string_view name;
+  std::optional<Verdict> (*holds)(const TierContext&);
+};
+
+// Before there may be a pod at all.
+const std::vector<Gate>& gates_before_pod();
+// With a gated pod in place, before it asks for the load window.
+const std::vector<Gate>& gates_before_window();
+
+std::optional<Verdict> first_that_holds(const std::vector<Gate>& gates, const TierContext& context);
+
+}  // namespace strix::reconcile

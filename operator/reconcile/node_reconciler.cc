@@ -1,0 +1,114 @@
+#include "reconcile/node_reconciler.h"
+
+#include <algorithm>
+#include <set>
+
+#include "api/names.h"
+#include "reconcile/pod_stage.h"
+
+namespace strix::reconcile {
+
+namespace {
+
+// How soon to look again when the world moved between deciding and acting.
+constexpr int64_t moved_millis = 50;
+
+}  // namespace
+
+NodeReconciler::NodeReconciler(Ports ports, Board& board, std::string leader)
+    : ports_(std::move(ports)), board_(board), leader_(std::move(leader)), started_(ports_.clock().boot) {}
+
+void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) {
+  if (!before || !holds_memory(*before) || (after && holds_memory(*after))) return;
+  std::string node = node_of(*before);
+  planner::Claim claim = claim_of(*before);
+  BootMillis boot = ports_.clock().boot;
+  std::lock_guard lock(mutex_);
+  Memory& memory = memories_[node];
+  if (claim.gpu) memory.released = boot;
+  // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
+  if (after || before->node_name.empty()) return;
+  BootMillis until = boot + before->termination_grace_seconds * 1000 + vanished_extra_millis;
+  memory.vanished.push_back({before->metadata.uid, before->metadata.key().text() + " (vanished)", claim, until});
+}
+
+NodeObserved NodeReconciler::observe(const std::string& node) {
+  NodeObserved observed;
+  observed.now = ports_.clock();
+  observed.node = node;
+  observed.leader = leader_;
+  for (const auto& candidate : ports_.cache->nodes())
+    if (candidate->metadata.name == node) observed.facts = candidate;
+  observed.pods = ports_.cache->pods_of_node(node);
+  observed.requests = board_.requests_of(node);
+  observed.profile = board_.profile_of(node);
+  std::lock_guard lock(mutex_);
+  Memory& memory = memories_[node];
+  std::erase_if(memory.vanished, [&](const auto& hold) { return hold.until <= observed.now.boot; });
+  observed.vanished = memory.vanished;
+  // What was given back before this process watched is not known: it counts as given back when it began.
+  observed.released = std::max(memory.released, started_);
+  return observed;
+}
+
+PassResult NodeReconciler::reconcile(const std::string& node) {
+  if (!board_.complete()) return {moved_millis, {}};
+  NodeObserved seen = observe(node);
+  WindowDecision decision = decide_window(seen);
+  for (const auto& stack : board_.answer(node, decision.verdicts)) ports_.wake_stack(stack);
+  PassResult result{decision.retry_after_millis, {}};
+  for (const auto& pod : decision.vouch) {
+    Status done = ports_.cluster->vouch_for_pod(pod, leader_);
+    bool moved = !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
+    if (moved) result.retry_after_millis = moved_millis;
+    if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
+  }
+  if (decision.granted) return grant(seen, *decision.granted);
+  return result;
+}
+
+// The stack as the API server has it now still wants exactly this.
+Result<bool> NodeReconciler::still_wanted(const WindowRequest& request) {
+  auto stack = ports_.cluster->read_stack(request.stack);
+  if (!stack) {
+    if (stack.error().kind == ErrorKind::NotFound) return false;
+    return stack.error().wrap("read stack " + request.stack.text());
+  }
+  if (stack->metadata.uid != request.stack_uid || stack->metadata.generation != request.stack_generation) return false;
+  if (request.kind == WindowRequest::Kind::Stop) return true;
+  return !stack->metadata.deleting() && stack->metadata.has_finalizer(names::finalizer);
+}
+
+PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& request) {
+  auto wanted = still_wanted(request);
+  if (!wanted) return {{}, wanted.error()};
+  if (!*wanted) return {moved_millis, {}};
+  auto live = ports_.cluster->read_admitted_pods(seen.node);
+  if (!live) return {{}, live.error().wrap("list admitted pods of node " + seen.node)};
+
+  NodeObserved now = seen;
+  now.pods.clear();
+  std::set<std::string> live_uids;
+  for (auto& pod : *live) {
+    live_uids.insert(pod.metadata.uid);
+    now.pods.push_back(std::make_shared<const api::Pod>(std::move(pod)));
+  }
+  // The rest as cached: gated ones, and what somebody let in by hand and the label does not show.
+  for (const auto& pod : seen.pods)
+    if (!live_uids.contains(pod->metadata.uid) && (stage_of(*pod) == PodStage::Gated || pod->metadata.label(names::label_admitted).empty()))
+      now.pods.push_back(pod);
+  now.now = ports_.clock();
+  WindowDecision again = decide_window(now);
+  if (!again.granted || again.granted->pod.uid != request.pod.uid) return {moved_millis, {}};
+
+  Status done = request.kind == WindowRequest::Kind::Claim
+                    ? ports_.cluster->admit_pod(request.pod, now.now.wall)
+                    : ports_.cluster->set_serving(request.pod, false, names::serving_draining,
+                                                  "being stopped; requests under way are finished", now.now.wall);
+  if (done) return {};
+  ErrorKind kind = done.error().kind;
+  if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};
+  return {{}, done.error().wrap("open the load window for " + request.pod.name.text())};
+}
+
+}  // namespace strix::reconcile

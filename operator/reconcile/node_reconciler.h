@@ -1,0 +1,52 @@
+// Why: one pass over one node's load window against the world. It is the only caller of admit_pod, and it
+// repeats the decision on live reads before it calls (rule 6).
+// May not: decide anything that decide_window() could.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "reconcile/board.h"
+#include "reconcile/stack_reconciler.h"
+#include "reconcile/window.h"
+
+namespace strix::reconcile {
+
+// Thread-safe for different nodes; one node is passed over by one worker at a time.
+class NodeReconciler {
+ public:
+  struct Ports {
+    Cluster* cluster = nullptr;
+    Cache* cache = nullptr;
+    std::function<Now()> clock;
+    std::function<void(const api::NamespacedName& stack)> wake_stack;
+  };
+  NodeReconciler(Ports ports, Board& board, std::string leader);
+
+  PassResult reconcile(const std::string& node);
+
+  // From the pod informer: remembers what ended without a word and when memory was given back.
+  void pod_changed(const api::Pod* before, const api::Pod* after);
+
+ private:
+  struct Memory {
+    BootMillis released = 0;
+    std::vector<VanishedHold> vanished;
+  };
+
+  NodeObserved observe(const std::string& node);
+  PassResult grant(const NodeObserved& seen, const WindowRequest& request);
+  Result<bool> still_wanted(const WindowRequest& request);
+
+  Ports ports_;
+  Board& board_;
+  std::string leader_;
+  BootMillis started_;
+  std::mutex mutex_;
+  std::map<std::string, Memory> memories_;
+};
+
+}  // namespace strix::reconcile

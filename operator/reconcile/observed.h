@@ -1,0 +1,33 @@
+// Why: everything that a pass over one stack knows, in one struct, time and identity included: decide() sees
+// this and nothing else.
+// May not: have behaviour.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/validate.h"
+#include "reconcile/ports.h"
+#include "reconcile/window.h"
+
+namespace strix::reconcile {
+
+struct Observed {
+  Now now;
+  std::string leader;
+  api::Policy policy;
+  Shared<api::InferenceStack> stack;
+  // Pods and Services with this stack's label in its namespace, whoever owns them.
+  std::vector<Shared<api::Pod>> pods;
+  std::vector<Shared<api::Service>> services;
+  std::vector<Shared<api::Node>> nodes;  // all of the cluster's
+  std::map<std::string, ProbeReading> probes;  // by pod uid
+  std::map<std::string, std::string> api_keys;  // by tier name, where one was asked for and could be read
+  // What the window of each tier's node said last, by "namespace/pod".
+  std::map<std::string, Verdict> verdicts;
+  // What went wrong when we last acted for a tier, by tier name: a name that is taken, a refused pod.
+  std::map<std::string, Verdict> refusals;
+};
+
+}  // namespace strix::reconcile

@@ -1,0 +1,58 @@
+#include "reconcile/pod_stage.h"
+
+#include <algorithm>
+
+#include "api/names.h"
+
+namespace strix::reconcile {
+
+PodStage stage_of(const api::Pod& pod) {
+  if (pod.terminal()) return PodStage::Ended;
+  bool gated = std::find(pod.scheduling_gates.begin(), pod.scheduling_gates.end(), names::scheduling_gate) !=
+               pod.scheduling_gates.end();
+  if (gated) return PodStage::Gated;
+  if (pod.metadata.deleting()) return PodStage::Terminating;
+  const api::PodCondition* serving = pod.condition(names::readiness_gate);
+  if (!serving) return PodStage::Loading;
+  if (serving->status == "True") return PodStage::Serving;
+  if (serving->reason == names::serving_draining) return PodStage::Draining;
+  if (serving->reason == names::serving_not_answering) return PodStage::NotAnswering;
+  return PodStage::Loading;
+}
+
+bool holds_memory(const api::Pod& pod) {
+  PodStage stage = stage_of(pod);
+  return stage != PodStage::Gated && stage != PodStage::Ended;
+}
+
+bool holds_window(const api::Pod& pod) {
+  PodStage stage = stage_of(pod);
+  return stage == PodStage::Loading || stage == PodStage::Draining || stage == PodStage::Terminating;
+}
+
+planner::Claim claim_of(const api::Pod& pod) {
+  return planner::decode_claim(pod.metadata.annotation(names::annotation_claim)).value_or(planner::Claim{});
+}
+
+std::string node_of(const api::Pod& pod) {
+  return pod.node_name.empty() ? pod.metadata.annotation(names::annotation_node) : pod.node_name;
+}
+
+WallMillis admitted_at(const api::Pod& pod) {
+  return parse_time(pod.metadata.annotation(names::annotation_admitted_at)).value_or(0);
+}
+
+WallMillis ended_at(const api::Pod& pod) {
+  if (pod.engine && pod.engine->terminated && pod.engine->finished != 0) return pod.engine->finished;
+  // Evicted before a container ran, or refused by the kubelet: the pod itself is the only witness.
+  return pod.terminal() ? std::max(admitted_at(pod), pod.metadata.created) : 0;
+}
+
+int64_t served_millis(const api::Pod& pod) {
+  const api::PodCondition* serving = pod.condition(names::readiness_gate);
+  WallMillis ended = ended_at(pod);
+  if (!serving || serving->status != "True" || ended == 0) return 0;
+  return std::max<int64_t>(0, ended - serving->last_transition);
+}
+
+}  // namespace strix::reconcile

@@ -1,0 +1,42 @@
+// Why: what a tier's pod is doing, read off the Pod alone, so that an operator that has just started sees
+// the same as one that watched all along.
+// May not: use anything but the pod.
+#pragma once
+
+#include <optional>
+
+#include "api/core.h"
+#include "base/time.h"
+#include "planner/claim.h"
+
+namespace strix::reconcile {
+
+enum class PodStage {
+  Gated,         // has our scheduling gate: holds nothing
+  Loading,       // admitted, has never served: holds the load window
+  Serving,       // the readiness gate is true
+  NotAnswering,  // served, and fell silent: clients are kept away
+  Draining,      // being stopped on purpose: finishing what it has; holds the window
+  Terminating,   // deleted and not gone: still holds its memory, and the window
+  Ended,         // every container has exited
+};
+
+PodStage stage_of(const api::Pod& pod);
+
+// Ungated and not ended: it holds, or is about to hold, memory.
+bool holds_memory(const api::Pod& pod);
+// Nothing else on the node may be started or stopped on purpose meanwhile.
+bool holds_window(const api::Pod& pod);
+
+// What it holds; a pod of ours whose annotation cannot be read holds an unknown amount.
+planner::Claim claim_of(const api::Pod& pod);
+
+// The Kubernetes node it sits on, or will: the scheduler's word first, then our annotation.
+std::string node_of(const api::Pod& pod);
+
+// When the gate was removed, when it ended, and how long it served before that; 0 where unknown.
+WallMillis admitted_at(const api::Pod& pod);
+WallMillis ended_at(const api::Pod& pod);
+int64_t served_millis(const api::Pod& pod);
+
+}  // namespace strix::reconcile

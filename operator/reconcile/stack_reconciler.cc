@@ -1,0 +1,211 @@
+#include "reconcile/stack_reconciler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace strix::reconcile {
+
+namespace {
+
+constexpr int64_t refusal_millis = 30'000;
+
+template <class... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+template <class... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
+
+std::string pod_object(const api::NamespacedName& name) { return "pod/" + name.text(); }
+std::string service_object(const std::string& name) { return "service/" + name; }
+
+Error in_context(const Error& error, std::string_view verb, const std::string& object) {
+  return error.wrap(fmt::format("{} {}", verb, object));
+}
+
+}  // namespace
+
+StackReconciler::StackReconciler(Ports ports, Board& board, api::Policy policy, std::string leader)
+    : ports_(std::move(ports)), board_(board), policy_(std::move(policy)), leader_(std::move(leader)) {}
+
+StackReconciler::Memory& StackReconciler::memory_of(const api::NamespacedName& stack) {
+  std::lock_guard lock(mutex_);
+  return memories_[stack];
+}
+
+void StackReconciler::forget(const api::NamespacedName& stack) {
+  for (const auto& node : board_.remove(stack)) ports_.wake_node(node);
+  ports_.prober->watch(stack, {});
+  std::lock_guard lock(mutex_);
+  memories_.erase(stack);
+}
+
+PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
+  Shared<api::InferenceStack> stack = ports_.cache->stack(name);
+  if (!stack) {
+    forget(name);
+    return {};
+  }
+  Memory& memory = memory_of(name);
+  Now now = ports_.clock();
+  if (cache_lags(name, memory, now)) return {std::max<int64_t>(1, memory.expectations.deadline() - now.boot), {}};
+
+  Observed observed = observe(std::move(stack), memory, now);
+  Decision decision = decide(observed);
+  for (const auto& node : board_.post(name, decision.requests, decision.profiles)) ports_.wake_node(node);
+  ports_.prober->watch(name, decision.targets);
+  PassResult result = act(observed, decision, memory);
+  for (const auto& [tier, refusal] : memory.refusals) {
+    int64_t left = std::max<int64_t>(1, refusal.until - now.boot);
+    result.retry_after_millis = std::min(result.retry_after_millis.value_or(left), left);
+  }
+  return result;
+}
+
+bool StackReconciler::cache_lags(const api::NamespacedName& name, Memory& memory, Now now) const {
+  auto version_of = [&](const std::string& object) -> std::string {
+    if (object == "stack") {
+      auto stack = ports_.cache->stack(name);
+      return stack ? stack->metadata.resource_version : "";
+    }
+    for (const auto& pod : ports_.cache->pods_of_stack(name))
+      if (pod_object(pod->metadata.key()) == object) return pod->metadata.resource_version;
+    for (const auto& service : ports_.cache->services_of_stack(name))
+      if (service_object(service->metadata.name) == object) return service->metadata.resource_version;
+    return "";
+  };
+  return memory.expectations.pending(version_of, now.boot);
+}
+
+Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& memory, Now now) {
+  Observed observed;
+  observed.now = now;
+  observed.leader = leader_;
+  observed.policy = policy_;
+  api::NamespacedName name = stack->metadata.key();
+  observed.stack = std::move(stack);
+  observed.pods = ports_.cache->pods_of_stack(name);
+  observed.services = ports_.cache->services_of_stack(name);
+  observed.nodes = ports_.cache->nodes();
+  for (const auto& pod : observed.pods)
+    if (auto reading = ports_.prober->reading(pod->metadata.uid)) observed.probes[pod->metadata.uid] = *reading;
+  observed.verdicts = board_.verdicts_for(name);
+  std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
+  for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
+  read_api_keys(observed, memory);
+  return observed;
+}
+
+// Once for each pod: a key that was changed takes effect with the tier's next pod, as it does in the engine.
+void StackReconciler::read_api_keys(Observed& observed, Memory& memory) {
+  const api::InferenceStack& stack = *observed.stack;
+  std::map<std::string, std::string> known;
+  for (const auto& tier : stack.spec.tiers) {
+    if (tier.api_key_secret_name.empty()) continue;
+    for (const auto& pod : observed.pods) {
+      if (pod->metadata.name != stack.metadata.name + "-" + tier.name || pod->pod_ip.empty()) continue;
+      auto kept = memory.api_keys.find(pod->metadata.uid);
+      if (kept != memory.api_keys.end()) {
+        known[pod->metadata.uid] = kept->second;
+      } else if (auto key = ports_.cluster->read_secret(stack.metadata.namespace_, tier.api_key_secret_name, tier.api_key_secret_key)) {
+        known[pod->metadata.uid] = *key;
+      } else {
+        continue;
+      }
+      observed.api_keys[tier.name] = known[pod->metadata.uid];
+    }
+  }
+  memory.api_keys = std::move(known);
+}
+
+PassResult StackReconciler::act(const Observed& observed, const Decision& decision, Memory& memory) {
+  PassResult result{decision.retry_after_millis, {}};
+  bool created = false;
+  for (const Action& action : decision.actions) {
+    // A new pod is all that a first pass makes: with many stacks at once each gets its first pod before any
+    // gets the rest. The pod's own event brings the key back.
+    if (created && !std::holds_alternative<CreatePod>(action)) return result;
+    Status done = carry_out(observed, action, memory);
+    if (!done) {
+      result.error = done.error();
+      return result;
+    }
+    created = created || (std::holds_alternative<CreatePod>(action) && !memory.refusals.contains(std::get<CreatePod>(action).tier));
+    if (std::holds_alternative<ApplyStatus>(action))
+      for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
+  }
+  return result;
+}
+
+Status StackReconciler::carry_out(const Observed& observed, const Action& action, Memory& memory) {
+  const api::InferenceStack& stack = *observed.stack;
+  const std::string& ns = stack.metadata.namespace_;
+  BootMillis boot = observed.now.boot;
+  // What the API server refuses for good (a name that is taken, a policy) is told in status and tried again later.
+  auto refusable = [&](const Status& done, const std::string& tier, std::string_view taken, const std::string& object) -> Status {
+    if (done) return done;
+    ErrorKind kind = done.error().kind;
+    bool is_taken = kind == ErrorKind::AlreadyExists;
+    if (!is_taken && kind != ErrorKind::Invalid && kind != ErrorKind::Forbidden) return in_context(done.error(), "create", object);
+    Verdict verdict{is_taken ? std::string(taken) : "Refused",
+                    is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", object)
+                             : fmt::format("the API server refuses {}: {}", object, done.error().text)};
+    memory.refusals[tier] = {std::move(verdict), boot + refusal_millis};
+    return success();
+  };
+  auto changed = [&](Status done, std::string_view verb, const PodRef& pod) -> Status {
+    if (!done) return in_context(done.error(), verb, pod_object(pod.name));
+    memory.expectations.expect_change(pod_object(pod.name), pod.resource_version, boot);
+    return done;
+  };
+  return std::visit(
+      Overloaded{
+          [&](const CreatePod& a) {
+            api::NamespacedName name{ns, a.name};
+            Status done = ports_.cluster->create_pod(ns, a.body);
+            if (done) memory.expectations.expect_change(pod_object(name), "", boot);
+            return refusable(done, a.tier, "PodNameTaken", pod_object(name));
+          },
+          [&](const DeletePod& a) {
+            Status done = ports_.cluster->delete_pod(a.pod);
+            if (!done && done.error().kind == ErrorKind::NotFound) return success();
+            return changed(std::move(done), "delete", a.pod);
+          },
+          [&](const SetServing& a) {
+            return changed(ports_.cluster->set_serving(a.pod, a.serving, a.reason, a.message, observed.now.wall), "patch", a.pod);
+          },
+          [&](const AdoptPod& a) { return changed(ports_.cluster->adopt_pod(a.pod, stack), "adopt", a.pod); },
+          [&](const CreateService& a) {
+            Status done = ports_.cluster->create_service(ns, a.body);
+            if (done) memory.expectations.expect_change(service_object(a.name), "", boot);
+            return refusable(done, a.tier, "ServiceNameTaken", service_object(a.name));
+          },
+          [&](const ApplyService& a) -> Status {
+            Status done = ports_.cluster->apply_service(ns, a.name, a.body);
+            if (!done) return in_context(done.error(), "apply", service_object(a.name));
+            return done;
+          },
+          [&](const DeleteService& a) -> Status {
+            Status done = ports_.cluster->delete_service(ns, a.name, a.uid);
+            if (!done && done.error().kind != ErrorKind::NotFound) return in_context(done.error(), "delete", service_object(a.name));
+            return success();
+          },
+          [&](const ApplyStatus& a) -> Status {
+            auto version = ports_.cluster->apply_status(stack, a.status);
+            if (!version) return in_context(version.error(), "apply", "status");
+            memory.expectations.expect_change("stack", stack.metadata.resource_version, boot);
+            return success();
+          },
+          [&](const SetFinalizer& a) -> Status {
+            auto version = ports_.cluster->set_finalizer(stack, a.present);
+            if (!version && version.error().kind == ErrorKind::NotFound) return success();
+            if (!version) return in_context(version.error(), "patch", "finalizers");
+            memory.expectations.expect_change("stack", stack.metadata.resource_version, boot);
+            return success();
+          },
+      },
+      action);
+}
+
+}  // namespace strix::reconcile

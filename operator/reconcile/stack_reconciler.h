@@ -1,0 +1,65 @@
+// Why: one pass over one stack against the world: observe, decide, act. All thinking is in decide().
+// May not: decide anything that decide() could.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "reconcile/board.h"
+#include "reconcile/decide.h"
+#include "reconcile/expectations.h"
+#include "reconcile/ports.h"
+
+namespace strix::reconcile {
+
+// What the work queue does with the key afterwards.
+struct PassResult {
+  std::optional<int64_t> retry_after_millis;
+  std::optional<Error> error;  // counted, backed off, logged
+};
+
+// Thread-safe for different stacks; one stack is passed over by one worker at a time (the work queue sees to it).
+class StackReconciler {
+ public:
+  struct Ports {
+    Cluster* cluster = nullptr;
+    Cache* cache = nullptr;
+    Prober* prober = nullptr;
+    EventSink* events = nullptr;
+    std::function<Now()> clock;
+    std::function<void(const std::string& node)> wake_node;
+  };
+  StackReconciler(Ports ports, Board& board, api::Policy policy, std::string leader);
+
+  PassResult reconcile(const api::NamespacedName& stack);
+
+ private:
+  struct Refusal {
+    Verdict verdict;
+    BootMillis until = 0;
+  };
+  struct Memory {  // of one stack, between passes
+    Expectations expectations;
+    std::map<std::string, Refusal> refusals;             // by tier
+    std::map<std::string, std::string> api_keys;         // by pod uid
+  };
+
+  Memory& memory_of(const api::NamespacedName& stack);
+  void forget(const api::NamespacedName& stack);
+  bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
+  Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
+  void read_api_keys(Observed& observed, Memory& memory);
+  PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
+  Status carry_out(const Observed& observed, const Action& action, Memory& memory);
+
+  Ports ports_;
+  Board& board_;
+  api::Policy policy_;
+  std::string leader_;
+  std::mutex mutex_;  // guards the map, not its values
+  std::map<api::NamespacedName, Memory> memories_;
+};
+
+}  // namespace strix::reconcile

@@ -1,0 +1,21 @@
+// Why: what a stack's status says as a whole, in the sense of kstatus: a sum of what its tiers say.
+// May not: say anything that was asked for rather than seen.
+#pragma once
+
+#include <vector>
+
+#include "api/validate.h"
+#include "reconcile/context.h"
+
+namespace strix::reconcile {
+
+// Conditions, summary and memory, from the tier statuses that are already in `status`.
+void complete_status(const StackContext& stack, api::StackStatus& status);
+
+// The status of a spec that is refused: the tiers stay as they were last seen.
+api::StackStatus invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors);
+
+// One event for each change that a person may want to know of. Two equal statuses make none.
+std::vector<Event> events_between(const api::StackStatus& before, const api::StackStatus& after);
+
+}  // namespace strix::reconcile

@@ -1,0 +1,67 @@
+// Why: one tier of one stack at one moment: what the pass knows of it, gathered once, and what came of it.
+// May not: act; gates.cc and decide.cc fill in the outcome.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reconcile/action.h"
+#include "reconcile/observed.h"
+#include "reconcile/pod_stage.h"
+
+namespace strix::reconcile {
+
+// The names of state in status.tiers[].state.
+namespace state {
+inline constexpr std::string_view waiting = "Waiting";
+inline constexpr std::string_view starting = "Starting";
+inline constexpr std::string_view warming_up = "WarmingUp";
+inline constexpr std::string_view ready = "Ready";
+inline constexpr std::string_view not_answering = "NotAnswering";
+inline constexpr std::string_view draining = "Draining";
+inline constexpr std::string_view stopping = "Stopping";
+inline constexpr std::string_view back_off = "BackOff";
+inline constexpr std::string_view off = "Off";
+}  // namespace state
+
+// Where a spec.nodes entry is in the cluster.
+struct NodeMatch {
+  const api::StackNode* entry = nullptr;
+  std::vector<Shared<api::Node>> matches;
+  const api::Node* one() const { return matches.size() == 1 ? matches.front().get() : nullptr; }
+};
+
+struct TierContext {
+  const Observed* observed = nullptr;
+  const api::Tier* tier = nullptr;
+  const NodeMatch* node = nullptr;
+  const api::TierStatus* last = nullptr;     // as the stack's status has it; null: none yet
+  const api::TierStatus* current = nullptr;  // as this pass found it; set once the tier was looked at
+  Shared<api::Pod> pod;                   // of that name; may be somebody else's
+  const ProbeReading* probe = nullptr;
+  planner::Claim claim;
+  std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
+  std::optional<std::string> memory_short;       // the plan's sentence: not all declared tiers fit
+  std::vector<const TierContext*> predecessors;
+  int order = 0;
+  bool wanted = true;  // should be resident: activation Always, and the stack neither suspended nor deleted
+
+  std::string pod_name() const { return observed->stack->metadata.name + "-" + tier->name; }
+  bool pod_is_ours() const;
+  bool pod_is_orphan() const;  // our labels, no controller
+  bool pod_is_current() const;  // made from what would be rendered now; true while that is not known
+  PodRef pod_ref() const { return {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}; }
+  bool serving() const { return pod && pod_is_ours() && stage_of(*pod) == PodStage::Serving && !not_answering(); }
+  bool not_answering() const { return probe && probe->phase == ProbePhase::NotAnswering; }
+};
+
+struct TierOutcome {
+  api::TierStatus status;
+  std::vector<Action> actions;
+  std::optional<WindowRequest> request;
+  std::optional<ProbeTarget> target;
+  std::optional<int64_t> retry_after_millis;
+};
+
+}  // namespace strix::reconcile

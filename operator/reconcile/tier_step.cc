@@ -1,0 +1,295 @@
+#include "reconcile/tier_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "planner/start_order.h"
+#include "reconcile/failure.h"
+#include "reconcile/gates.h"
+
+namespace strix::reconcile {
+
+namespace {
+
+// The outcome with what holds in every state, and counters carried over.
+TierOutcome begin(const TierContext& c) {
+  TierOutcome outcome;
+  api::TierStatus& status = outcome.status;
+  if (c.last) {
+    status.restarts = c.last->restarts;
+    status.consecutive_failures = c.last->consecutive_failures;
+    status.last_failure = c.last->last_failure;
+  }
+  status.name = c.tier->name;
+  const auto& meta = c.observed->stack->metadata;
+  if (c.tier->port != 0)
+    status.endpoint = fmt::format("http://{}.{}.svc:{}", c.pod_name(), meta.namespace_, c.tier->port);
+  if (c.pod && c.pod_is_ours()) {
+    status.pod_name = c.pod->metadata.name;
+    status.node = node_of(*c.pod);
+    if (holds_memory(*c.pod)) {
+      planner::Claim claim = claim_of(*c.pod);
+      if (claim.gpu) status.gpu_fraction_milli = claim.gpu_fraction_milli;
+      if (claim.gpu || claim.host_bytes) status.bytes = claim.known_bytes();
+    }
+  } else if (c.node && c.node->one()) {
+    status.node = c.node->one()->metadata.name;
+  }
+  return outcome;
+}
+
+void say(const TierContext& c, TierOutcome& outcome, std::string_view state, std::string_view reason, std::string message) {
+  api::TierStatus& status = outcome.status;
+  status.state = state;
+  status.reason = reason;
+  status.message = std::move(message);
+  bool same = c.last && c.last->state == status.state && c.last->reason == status.reason;
+  status.since = same ? c.last->since : c.observed->now.wall;
+}
+
+void say(const TierContext& c, TierOutcome& outcome, std::string_view state, const Verdict& verdict) {
+  say(c, outcome, state, verdict.reason, verdict.message);
+}
+
+void look_again(TierOutcome& outcome, int64_t millis) {
+  int64_t wait = std::max<int64_t>(1, millis);
+  outcome.retry_after_millis = std::min(outcome.retry_after_millis.value_or(wait), wait);
+}
+
+void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
+  if (c.pod->pod_ip.empty() || c.tier->port == 0) return;
+  ProbeTarget target;
+  target.uid = c.pod->metadata.uid;
+  target.stack = c.observed->stack->metadata.key();
+  target.pod_ip = c.pod->pod_ip;
+  target.tier = *c.tier;
+  auto key = c.observed->api_keys.find(c.tier->name);
+  if (key != c.observed->api_keys.end()) target.api_key = key->second;
+  target.was_serving = stage_of(*c.pod) == PodStage::Serving || draining;
+  target.draining = draining;
+  outcome.target = std::move(target);
+}
+
+WindowRequest request(const TierContext& c, WindowRequest::Kind kind) {
+  const auto& meta = c.observed->stack->metadata;
+  WindowRequest request;
+  request.kind = kind;
+  request.stack = meta.key();
+  request.stack_uid = meta.uid;
+  request.stack_generation = meta.generation;
+  request.stack_created = meta.created;
+  request.order = kind == WindowRequest::Kind::Claim ? c.order : -c.order;
+  request.node = node_of(*c.pod);
+  request.tier = c.tier->name;
+  request.pod = c.pod_ref();
+  request.claim = kind == WindowRequest::Kind::Claim ? c.claim : claim_of(*c.pod);
+  if (kind == WindowRequest::Kind::Claim && c.claim.gpu && c.node && c.node->entry && c.node->entry->devices &&
+      c.node->entry->devices->strategy == api::DeviceStrategy::ExtendedResource)
+    request.device_resource = c.node->entry->devices->resource_name;
+  return request;
+}
+
+std::optional<Verdict> window_verdict(const TierContext& c) {
+  auto found = c.observed->verdicts.find(c.pod->metadata.key().text());
+  if (found == c.observed->verdicts.end()) return std::nullopt;
+  return found->second;
+}
+
+TierOutcome without_pod(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  if (auto verdict = first_that_holds(gates_before_pod(), c)) {
+    say(c, outcome, state::waiting, *verdict);
+    return outcome;
+  }
+  if (c.pod && c.pod_is_orphan()) {
+    outcome.actions.push_back(AdoptPod{c.tier->name, c.pod_ref()});
+    say(c, outcome, state::waiting, "Adopting", "takes over the pod that an earlier stack left running");
+    return outcome;
+  }
+  outcome.actions.push_back(CreatePod{c.tier->name, c.rendered->name, c.rendered->body});
+  say(c, outcome, state::waiting, "Preparing", "its pod is being created");
+  return outcome;
+}
+
+TierOutcome gated(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  if (auto verdict = first_that_holds(gates_before_pod(), c)) {
+    say(c, outcome, state::waiting, *verdict);
+  } else if (auto wait = first_that_holds(gates_before_window(), c)) {
+    say(c, outcome, state::waiting, *wait);
+  } else {
+    outcome.request = request(c, WindowRequest::Kind::Claim);
+    auto told = window_verdict(c);
+    say(c, outcome, state::waiting,
+        told.value_or(Verdict{"LoadWindow", fmt::format("waits for the load window of node {}", node_of(*c.pod))}));
+  }
+  return outcome;
+}
+
+// What keeps an admitted pod from running its engine, in the kubelet's or the scheduler's own words.
+std::optional<Verdict> pod_problem(const api::Pod& pod) {
+  if (pod.engine && !pod.engine->waiting_reason.empty() && pod.engine->waiting_reason != "ContainerCreating" &&
+      pod.engine->waiting_reason != "PodInitializing")
+    return Verdict{pod.engine->waiting_reason, pod.engine->waiting_message.empty() ? pod.engine->waiting_reason
+                                                                                   : pod.engine->waiting_message};
+  const api::PodCondition* scheduled = pod.condition("PodScheduled");
+  if (scheduled && scheduled->status == "False" && scheduled->reason == "Unschedulable")
+    return Verdict{"Unschedulable", scheduled->message};
+  return std::nullopt;
+}
+
+std::string loading_text(const TierContext& c) {
+  if (!c.probe) return "its container is being started";
+  switch (c.probe->phase) {
+    case ProbePhase::NotListening: return "the engine does not listen yet";
+    case ProbePhase::Loading: return "the engine loads the model";
+    default: return c.probe->detail.empty() ? "the engine answers; its first completion is awaited" : c.probe->detail;
+  }
+}
+
+// Counts a failure once: it is in status before anything is done about it.
+bool record_failure(const TierContext& c, TierOutcome& outcome, const api::Failure& failure, int64_t served) {
+  if (c.last && c.last->last_failure && *c.last->last_failure == failure) return false;
+  outcome.status.last_failure = failure;
+  outcome.status.restarts += 1;
+  outcome.status.consecutive_failures = failures_in_a_row(outcome.status.consecutive_failures, served);
+  return true;
+}
+
+TierOutcome loading(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  probe(c, outcome, false);
+  if (c.probe && c.probe->phase == ProbePhase::Serving) {
+    outcome.status.context_length_tokens = c.probe->context_length_tokens;
+    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
+                                         "health and a first completion were answered"});
+    say(c, outcome, state::warming_up, "Loading", "the engine answered; clients are being let in");
+    return outcome;
+  }
+  int64_t left = admitted_at(*c.pod) + c.tier->probe.startup_deadline_seconds * 1000LL - c.observed->now.wall;
+  if (admitted_at(*c.pod) != 0 && left <= 0) {
+    api::Failure failure = startup_deadline_failure(*c.pod, *c.tier, loading_text(c));
+    if (record_failure(c, outcome, failure, 0)) {
+      say(c, outcome, state::back_off, failure.failure_class, failure.message);
+      look_again(outcome, 1);
+    } else {
+      outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+      say(c, outcome, state::stopping, failure.failure_class, failure.message);
+    }
+    return outcome;
+  }
+  if (admitted_at(*c.pod) != 0) look_again(outcome, left);
+  bool warming = c.probe && c.probe->phase == ProbePhase::WarmingUp;
+  auto problem = pod_problem(*c.pod);
+  say(c, outcome, warming ? state::warming_up : state::starting,
+      problem.value_or(Verdict{"Loading", loading_text(c)}));
+  return outcome;
+}
+
+TierOutcome running(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  probe(c, outcome, false);
+  bool serving = stage_of(*c.pod) == PodStage::Serving;
+  if (c.probe) outcome.status.context_length_tokens = c.probe->context_length_tokens;
+  if (!outcome.status.context_length_tokens && c.last) outcome.status.context_length_tokens = c.last->context_length_tokens;
+  if (serving && c.not_answering()) {
+    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false, std::string(names::serving_not_answering), c.probe->detail});
+    say(c, outcome, state::not_answering, names::serving_not_answering, "clients are kept away: " + c.probe->detail);
+  } else if (serving) {
+    say(c, outcome, state::ready, "Serving", "");
+  } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
+    // It fell silent and came back, or its stop was called off.
+    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
+                                         "health and a first completion were answered"});
+    say(c, outcome, state::warming_up, "Recovered", "the engine answers again; clients are being let in");
+  } else {
+    say(c, outcome, state::not_answering, names::serving_not_answering,
+        "clients are kept away: " + (c.probe ? c.probe->detail : std::string("the engine has not answered yet")));
+  }
+  return outcome;
+}
+
+TierOutcome ended(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  api::Failure failure = failure_of(*c.pod);
+  bool fresh = record_failure(c, outcome, failure, served_millis(*c.pod));
+  WallMillis next = failure.time + backoff_millis(c.tier->restart, outcome.status.consecutive_failures, c.pod->metadata.uid);
+  int64_t left = next - c.observed->now.wall;
+  say(c, outcome, state::back_off, failure.failure_class,
+      fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message, format_time(failure.time),
+                  format_time(next), outcome.status.consecutive_failures));
+  if (fresh || left > 0) {
+    look_again(outcome, fresh ? 1 : left);
+  } else {
+    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+  }
+  return outcome;
+}
+
+TierOutcome terminating(const TierContext& c) {
+  TierOutcome outcome = begin(c);
+  say(c, outcome, state::stopping, "Terminating", fmt::format("pod {} is going since {}", c.pod_name(),
+                                                             format_time(c.pod->metadata.deleted)));
+  return outcome;
+}
+
+}  // namespace
+
+TierOutcome step_up(const TierContext& c) {
+  if (!c.pod || !c.pod_is_ours()) return without_pod(c);
+  PodStage stage = stage_of(*c.pod);
+  if (stage == PodStage::Terminating || c.pod->metadata.deleting()) return terminating(c);
+  if (!c.pod_is_current()) {
+    TierOutcome outcome = step_down(c, true);
+    if (outcome.status.state == state::off) outcome.status.state = state::stopping;
+    return outcome;
+  }
+  switch (stage) {
+    case PodStage::Gated: return gated(c);
+    case PodStage::Loading: return loading(c);
+    case PodStage::Ended: return ended(c);
+    default: return running(c);
+  }
+}
+
+TierOutcome step_down(const TierContext& c, bool may_stop) {
+  TierOutcome outcome = begin(c);
+  std::string_view why = c.wanted ? "Replacing" : "Stopped";
+  if (!c.pod || !c.pod_is_ours()) {
+    say(c, outcome, state::off, why, "");
+    return outcome;
+  }
+  PodStage stage = stage_of(*c.pod);
+  if (stage == PodStage::Terminating || c.pod->metadata.deleting()) return terminating(c);
+  bool at_once = stage == PodStage::Gated || stage == PodStage::Loading || stage == PodStage::Ended;
+  if (at_once) {
+    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+    say(c, outcome, state::stopping, why, "its pod is being deleted");
+    return outcome;
+  }
+  if (stage != PodStage::Draining) {
+    probe(c, outcome, false);
+    if (may_stop) outcome.request = request(c, WindowRequest::Kind::Stop);
+    auto told = may_stop ? window_verdict(c) : std::nullopt;
+    std::string wait = may_stop ? "waits for its turn to stop" : "waits until the tiers that started after it have stopped";
+    say(c, outcome, state::stopping, why, told ? told->message : wait);
+    return outcome;
+  }
+  probe(c, outcome, true);
+  const api::PodCondition* serving = c.pod->condition(names::readiness_gate);
+  int64_t left = serving->last_transition + c.tier->drain_timeout_seconds * 1000LL - c.observed->now.wall;
+  bool idle = c.probe && c.probe->load && c.probe->load->idle();
+  if (idle || left <= 0 || c.not_answering()) {
+    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+    say(c, outcome, state::stopping, why, "its pod is being deleted");
+  } else {
+    look_again(outcome, left);
+    say(c, outcome, state::draining, why, fmt::format("finishes its requests until {} at the latest",
+                                                      format_time(c.observed->now.wall + left)));
+  }
+  return outcome;
+}
+
+}  // namespace strix::reconcile

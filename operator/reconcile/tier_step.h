@@ -1,0 +1,16 @@
+// Why: the next step of one tier: what its status says, what is done, what it asks of the window.
+// May not: look past its context, or do more than one thing to a pod.
+#pragma once
+
+#include "reconcile/tier.h"
+
+namespace strix::reconcile {
+
+// A tier that should run: from nothing to Ready, and back up after a failure.
+TierOutcome step_up(const TierContext& context);
+
+// A tier that should not run: switched off, suspended, replaced, removed or deleted with its stack. `may_stop`
+// is false while another tier of the stack has to stop first.
+TierOutcome step_down(const TierContext& context, bool may_stop);
+
+}  // namespace strix::reconcile

@@ -1,0 +1,142 @@
+#include "reconcile/window.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "api/names.h"
+#include "reconcile/pod_stage.h"
+
+namespace strix::reconcile {
+
+namespace {
+
+// Stops before claims (rule 3), then the older stack, then the stack's own order.
+bool comes_before(const WindowRequest& a, const WindowRequest& b) {
+  return std::tuple(a.kind, a.stack_created, a.stack, a.order) < std::tuple(b.kind, b.stack_created, b.stack, b.order);
+}
+
+std::string_view doing(PodStage stage) {
+  switch (stage) {
+    case PodStage::Loading: return "loads";
+    case PodStage::Draining: return "drains";
+    case PodStage::Terminating: return "is being stopped";
+    default: return "holds it";
+  }
+}
+
+const api::Pod* window_holder(const NodeObserved& observed) {
+  for (const auto& pod : observed.pods)
+    if (holds_window(*pod)) return pod.get();
+  return nullptr;
+}
+
+Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
+  WallMillis since = admitted_at(holder);
+  if (holder.metadata.deleting()) since = holder.metadata.deleted;
+  std::string when = since ? " since " + format_time(since) : "";
+  return Verdict{"LoadWindow", fmt::format("waits for the load window of node {}: {} {}{}", observed.node,
+                                           holder.metadata.key().text(), doing(stage_of(holder)), when)};
+}
+
+// Why the node itself cannot take a claim now.
+std::optional<Verdict> node_verdict(const NodeObserved& observed, const WindowRequest& request) {
+  const api::Node& facts = *observed.facts;
+  if (!facts.ready)
+    return Verdict{std::string(names::reason_node_not_ready), fmt::format("node {} is not Ready: {}", observed.node, facts.ready_message)};
+  if (facts.unschedulable)
+    return Verdict{std::string(names::reason_node_not_ready),
+                   fmt::format("node {} is cordoned; `kubectl uncordon {}` lets the tier start", observed.node, observed.node)};
+  if (request.device_resource.empty()) return std::nullopt;
+  auto offered = facts.allocatable.find(request.device_resource);
+  int64_t count = offered == facts.allocatable.end() ? 0 : offered->second;
+  int64_t used = std::count_if(observed.pods.begin(), observed.pods.end(),
+                               [](const auto& pod) { return holds_memory(*pod) && claim_of(*pod).gpu; });
+  if (count > used) return std::nullopt;
+  return Verdict{"DeviceNotAllocatable",
+                 fmt::format("node {} offers {} of {} and {} are in use; a device plugin that lends it more often, or "
+                             "strategy Privileged, lets the tier start",
+                             observed.node, count, request.device_resource, used)};
+}
+
+std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowRequest& request,
+                                     const std::vector<planner::Entry>& held) {
+  if (auto verdict = node_verdict(observed, request)) return verdict;
+  if (auto lack = planner::shortfall(observed.profile, held, request.tier, request.claim))
+    return Verdict{std::string(names::reason_memory_short), lack->message};
+  return std::nullopt;
+}
+
+std::vector<PodRef> unvouched(const NodeObserved& observed) {
+  std::vector<PodRef> refs;
+  for (const auto& pod : observed.pods) {
+    if (stage_of(*pod) != PodStage::Gated || pod->metadata.deleting()) continue;
+    if (pod->metadata.annotation(names::annotation_leader) == observed.leader) continue;
+    refs.push_back({pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version});
+  }
+  return refs;
+}
+
+void refuse_rest(WindowDecision& decision, const std::vector<WindowRequest>& requests, const Verdict& verdict) {
+  for (const auto& request : requests) {
+    if (decision.granted && decision.granted->pod.uid == request.pod.uid) continue;
+    decision.verdicts.try_emplace(request.pod.name.text(), verdict);
+  }
+}
+
+}  // namespace
+
+std::vector<planner::Entry> held_entries(const NodeObserved& observed) {
+  std::vector<planner::Entry> entries;
+  for (const auto& pod : observed.pods)
+    if (holds_memory(*pod)) entries.push_back({pod->metadata.key().text(), claim_of(*pod)});
+  for (const auto& hold : observed.vanished)
+    if (observed.now.boot < hold.until) entries.push_back({hold.holder, hold.claim});
+  return entries;
+}
+
+WindowDecision decide_window(const NodeObserved& observed) {
+  WindowDecision decision;
+  decision.vouch = unvouched(observed);
+  std::vector<WindowRequest> requests = observed.requests;
+  std::sort(requests.begin(), requests.end(), comes_before);
+  if (!observed.facts) {
+    refuse_rest(decision, requests, {std::string(names::reason_node_not_found), fmt::format("there is no node {}", observed.node)});
+    return decision;
+  }
+  if (const api::Pod* holder = window_holder(observed)) {
+    refuse_rest(decision, requests, held_verdict(observed, *holder));
+    return decision;
+  }
+  for (const auto& hold : observed.vanished)
+    if (observed.now.boot < hold.until) {
+      int64_t left = hold.until - observed.now.boot;
+      decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(left), left);
+    }
+  auto held = held_entries(observed);
+  int64_t settles_in = observed.released + release_settle_millis - observed.now.boot;
+  for (const auto& request : requests) {
+    bool claims = request.kind == WindowRequest::Kind::Claim;
+    if (claims && request.claim.gpu && settles_in > 0) {
+      decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(settles_in), settles_in);
+      decision.verdicts[request.pod.name.text()] = {
+          "MemorySettling", fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};
+      // Nobody overtakes it: the order of starts is a promise.
+      break;
+    }
+    std::optional<Verdict> verdict = claims ? claim_verdict(observed, request, held) : std::nullopt;
+    if (!verdict) {
+      decision.granted = request;
+      break;
+    }
+    decision.verdicts[request.pod.name.text()] = *verdict;
+  }
+  if (!decision.vouch.empty()) decision.granted.reset();
+  std::string first = decision.granted ? decision.granted->pod.name.text() + " goes first" : "it is being prepared";
+  refuse_rest(decision, requests,
+              {"LoadWindow", fmt::format("waits for the load window of node {}: {}", observed.node, first)});
+  return decision;
+}
+
+}  // namespace strix::reconcile
