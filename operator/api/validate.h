@@ -3,6 +3,7 @@
 // May not: look at the cluster or at files; the policy of this operator process comes in as a value.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ struct Policy {
   bool allow_privileged_tiers = false;
   std::vector<std::string> model_roots;     // host paths under which hostPath volumes may lie
   std::vector<std::string> allowed_images;  // prefixes; empty: any image
+  // What the engines own, as data, since api/ may not know engines/: the first flag of extraArgs that may
+  // not be there, or empty (engines::owned_flag), and names of environment variables.
+  std::function<std::string(Engine, const std::vector<std::string>&)> owned_flag;
+  std::vector<std::string> owned_env;
 };
 
 struct FieldError {
@@ -23,7 +28,8 @@ struct FieldError {
   std::string text() const { return path + ": " + message; }
 };
 
-// In the order of the table; empty when the spec is valid. At most 32.
+// In the order of the table; empty when the spec is valid. At most 32. Wrong shapes (decode_errors) come
+// alone: other checks would read what they left behind, and mislead.
 std::vector<FieldError> validate(const InferenceStack& stack, const Policy& policy);
 
 }  // namespace strix::api

@@ -25,6 +25,7 @@ class Backoff {
   // The delay after one more failure. `random` is in [0, 1). Never over the ceiling, jitter included.
   int64_t next_millis(BootMillis now, double random);
   void reset() { failures_ = 0; }
+  // Failures in a row, as far as they made the next delay longer.
   int failures() const { return failures_; }
 
  private:

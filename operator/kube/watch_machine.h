@@ -102,6 +102,7 @@ struct Report {
   Cause cause = Cause::Closed;
   std::string text;
   int64_t delay_millis = 0;
+  int failures = 0;  // in a row, this one included
   bool relist = false;
 };
 using WatchEffect =
@@ -137,7 +138,6 @@ class WatchMachine {
     bool relist;  // otherwise the watch resumes where it was
   };
   static Verdict judge(const Error& error, bool in_stream);
-  bool current(uint64_t attempt) const { return attempt == attempt_; }
   void list(std::vector<WatchEffect>& out, std::string continue_token);
   void watch(std::vector<WatchEffect>& out, BootMillis now, double random);
   void fail(std::vector<WatchEffect>& out, Verdict verdict, const Error& error, BootMillis now,
@@ -161,7 +161,7 @@ class WatchMachine {
   uint64_t attempt_ = 0;          // of the request under way; the next one has the next number
   std::string resource_version_;  // where a watch resumes; empty: nowhere, list first
   int page_limit_;
-  bool continued_ = false;  // the page under way is not the first of its list
+  int pages_ = 0;  // of the list under way
   bool synced_ = false;
 };
 

@@ -17,11 +17,19 @@ struct Claim {
   int gpu_fraction_milli = 0;         // 0 for CPU tiers
   int64_t gpu_bytes = 0;              // ceil(gpuMemory x fraction), as vLLM rounds it
   std::optional<int64_t> host_bytes;  // outside the GPU request: declared as resources.requests.memory
-  int64_t known_bytes() const { return gpu_bytes + host_bytes.value_or(0); }
+  int64_t known_bytes() const { return gpu_bytes + host_bytes.value_or(0); }  // amounts stay below bytes_most
   bool operator==(const Claim&) const = default;
 };
 
-// The declared numbers of a tier on a node of this profile.
+// No amount in a Claim is larger (1 EiB), so that two of them add up without a check. What is declared
+// larger is cut to it, which no machine fits.
+inline constexpr int64_t bytes_most = int64_t{1} << 60;
+
+// ceil(total x thousandths / 1000), as vLLM rounds its request (vllm/v1/worker/utils.py, request_memory).
+int64_t fraction_bytes(int64_t total_bytes, int64_t milli);
+
+// The declared numbers of a tier on a node of this profile. vLLM's CPU build takes its fraction from
+// unifiedMemory, so there it counts as host memory.
 Claim declared_claim(const api::Tier& tier, const api::NodeProfile& profile);
 
 std::string encode_claim(const Claim& claim);                    // canonical JSON

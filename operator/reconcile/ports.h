@@ -53,9 +53,10 @@ class Cluster {
   virtual Status apply_service(const std::string& namespace_, const std::string& name, const std::string& body) = 0;
   virtual Status delete_service(const std::string& namespace_, const std::string& name, const std::string& uid) = 0;
 
-  // Both answer with the stack's new resourceVersion.
+  // Both are refused when the stack is no longer at that version, and answer with its new one.
   virtual Result<std::string> set_finalizer(const api::InferenceStack& stack, bool present) = 0;
-  virtual Result<std::string> apply_status(const api::InferenceStack& stack, const api::StackStatus& status) = 0;
+  virtual Result<std::string> apply_status(const api::InferenceStack& stack, const std::string& resource_version,
+                                           const api::StackStatus& status) = 0;
 
   // Live reads, past every cache: what a claim is decided on.
   virtual Result<api::InferenceStack> read_stack(const api::NamespacedName& name) = 0;

@@ -122,6 +122,7 @@ void StackReconciler::read_api_keys(Observed& observed, Memory& memory) {
 PassResult StackReconciler::act(const Observed& observed, const Decision& decision, Memory& memory) {
   PassResult result{decision.retry_after_millis, {}};
   bool created = false;
+  memory.stack_version = observed.stack->metadata.resource_version;
   for (const Action& action : decision.actions) {
     // A new pod is all that a first pass makes: with many stacks at once each gets its first pod before any
     // gets the rest. The pod's own event brings the key back.
@@ -192,16 +193,17 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
             return success();
           },
           [&](const ApplyStatus& a) -> Status {
-            auto version = ports_.cluster->apply_status(stack, a.status);
+            auto version = ports_.cluster->apply_status(stack, memory.stack_version, a.status);
             if (!version) return in_context(version.error(), "apply", "status");
-            memory.expectations.expect_change("stack", stack.metadata.resource_version, boot);
+            memory.expectations.expect_change("stack", memory.stack_version, boot);
             return success();
           },
           [&](const SetFinalizer& a) -> Status {
             auto version = ports_.cluster->set_finalizer(stack, a.present);
             if (!version && version.error().kind == ErrorKind::NotFound) return success();
             if (!version) return in_context(version.error(), "patch", "finalizers");
-            memory.expectations.expect_change("stack", stack.metadata.resource_version, boot);
+            memory.expectations.expect_change("stack", memory.stack_version, boot);
+            memory.stack_version = *version;
             return success();
           },
       },

@@ -44,6 +44,7 @@ class StackReconciler {
     Expectations expectations;
     std::map<std::string, Refusal> refusals;             // by tier
     std::map<std::string, std::string> api_keys;         // by pod uid
+    std::string stack_version;                           // after this pass's own writes
   };
 
   Memory& memory_of(const api::NamespacedName& stack);

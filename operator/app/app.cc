@@ -1,0 +1,223 @@
+#include "app/app.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sys/utsname.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <set>
+
+#include "app/cache.h"
+#include "app/cluster.h"
+#include "app/events.h"
+#include "app/version.h"
+#include "app/workers.h"
+#include "base/log.h"
+#include "kube/elector.h"
+#include "probe/prober.h"
+#include "serve/endpoints.h"
+#include "serve/listener.h"
+
+namespace strix::app {
+
+namespace {
+
+constexpr int exit_stopped = 0, exit_broken = 1, exit_not_started = 2;
+constexpr int64_t release_millis = 5'000, flush_millis = 2'000;
+constexpr int64_t heartbeat_silence_millis = 30'000;
+
+std::string user_agent() {
+  utsname name{};
+  uname(&name);
+  return fmt::format("strix-operator/" STRIX_VERSION " (linux/{})", name.machine);
+}
+
+// Waits for SIGTERM or SIGINT for at most this long; the signal, or 0.
+int wait_for_signal(int64_t millis) {
+  sigset_t waited;
+  sigemptyset(&waited);
+  sigaddset(&waited, SIGTERM);
+  sigaddset(&waited, SIGINT);
+  timespec timeout{millis / 1000, static_cast<long>(millis % 1000) * 1'000'000};
+  int signal = sigtimedwait(&waited, nullptr, &timeout);
+  return signal > 0 ? signal : 0;
+}
+
+// Everything that runs, in the order in which it is made; it is unmade in reverse. Owner: the main thread.
+class Operator {
+ public:
+  Operator(const RunOptions& options, kube::Config config);
+
+  Status start();
+  int wait();
+  void stop();
+
+ private:
+  InformerCache::Wakes cache_wakes();
+  reconcile::StackReconciler::Ports stack_ports();
+  reconcile::NodeReconciler::Ports node_ports();
+  bool may_write() const { return !options_.leader_elect || (elector_ && elector_->is_leading()); }
+  void wake_every_stack();
+  void lead();
+  serve::HealthChecks live_checks();
+  serve::HealthChecks ready_checks();
+
+  const RunOptions options_;
+  const std::string identity_ = kube::make_identity();
+  metrics::Registry registry_;
+  http::Loop loop_;
+  kube::Client client_;
+  kube::Client lease_client_;
+  std::unique_ptr<kube::Workqueue> queue_;
+  reconcile::Board board_;
+  std::unique_ptr<reconcile::NodeReconciler> nodes_;
+  std::unique_ptr<InformerCache> cache_;
+  std::unique_ptr<kube::Elector> elector_;
+  std::unique_ptr<KubeCluster> cluster_;
+  std::unique_ptr<probe::TierProber> prober_;
+  std::unique_ptr<EventWriter> events_;
+  std::unique_ptr<reconcile::StackReconciler> stacks_;
+  std::unique_ptr<Workers> workers_;
+  std::unique_ptr<serve::Listener> listener_;
+  std::atomic<bool> elected_{false}, lost_{false};
+  bool leading_ = false;
+};
+
+Operator::Operator(const RunOptions& options, kube::Config config)
+    : options_(options), client_(loop_, config, registry_), lease_client_(loop_, config, registry_) {
+  kube::describe_informer_metrics(registry_);
+  kube::describe_workqueue_metrics(registry_);
+  describe_worker_metrics(registry_);
+  kube::WorkqueueSettings queue;
+  queue.name = "inferencestack";
+  queue_ = std::make_unique<kube::Workqueue>(queue, registry_);
+  cluster_ = std::make_unique<KubeCluster>(client_, options_.namespace_, [this] { return may_write(); });
+  cache_ = std::make_unique<InformerCache>(client_, registry_, options_.namespace_, cache_wakes());
+  nodes_ = std::make_unique<reconcile::NodeReconciler>(node_ports(), board_, identity_);
+  prober_ = std::make_unique<probe::TierProber>(loop_, [this](const auto& stack) { queue_->add(stack_key(stack)); });
+  events_ = std::make_unique<EventWriter>(client_, registry_, identity_);
+  stacks_ = std::make_unique<reconcile::StackReconciler>(stack_ports(), board_, options_.policy, identity_);
+  workers_ = std::make_unique<Workers>(*queue_, *stacks_, *nodes_, registry_);
+}
+
+InformerCache::Wakes Operator::cache_wakes() {
+  return {[this](const auto& stack) { queue_->add(stack_key(stack)); }, [this] { wake_every_stack(); },
+          [this](const auto& node) { queue_->add(node_key(node)); },
+          [this](const auto* before, const auto* after) { nodes_->pod_changed(before, after); }};
+}
+
+reconcile::StackReconciler::Ports Operator::stack_ports() {
+  return {cluster_.get(), cache_.get(),  prober_.get(), events_.get(), [] { return now(); },
+          [this](const auto& node) { queue_->add(node_key(node)); }};
+}
+
+reconcile::NodeReconciler::Ports Operator::node_ports() {
+  return {cluster_.get(), cache_.get(), [] { return now(); }, [this](const auto& stack) { queue_->add(stack_key(stack)); }};
+}
+
+void Operator::wake_every_stack() {
+  for (const auto& stack : cache_->stack_names()) queue_->add(stack_key(stack));
+}
+
+serve::HealthChecks Operator::live_checks() {
+  return {{"elector", [this]() -> std::optional<std::string> {
+             if (!elector_ || boot_now() - elector_->heartbeat() < heartbeat_silence_millis) return std::nullopt;
+             return "the election has stood still";
+           }}};
+}
+
+serve::HealthChecks Operator::ready_checks() {
+  return {{"informers", [this]() -> std::optional<std::string> {
+             if (cache_->synced()) return std::nullopt;
+             return "not synced";
+           }}};
+}
+
+// Health first, then caches, then the election: a replica that waits for the lease answers probes and metrics.
+Status Operator::start() {
+  if (!options_.listen.empty()) {
+    auto listener = serve::Listener::open(options_.listen, {live_checks(), ready_checks(), [this] {
+                                                              queue_->update_metrics();
+                                                              return registry_.expose();
+                                                            }});
+    if (!listener) return listener.error();
+    listener_ = std::move(*listener);
+  }
+  cache_->start();
+  if (!options_.leader_elect) {
+    elected_ = true;
+    return success();
+  }
+  kube::ElectorOptions election{options_.lease_namespace, options_.lease_name, options_.election};
+  election.election.identity = identity_;
+  auto elector = kube::Elector::make(kube::lease_ports(lease_client_, options_.lease_namespace, options_.lease_name), election,
+                                     registry_,
+                                     {[this] { elected_ = true; }, [this](const std::string& why) {
+                                        log::error("lost the lease", {{"why", why}});
+                                        lost_ = true;
+                                      }});
+  if (!elector) return elector.error();
+  elector_ = std::move(*elector);
+  elector_->start();
+  return success();
+}
+
+void Operator::lead() {
+  leading_ = true;
+  auto names = cache_->stack_names();
+  board_.expect({names.begin(), names.end()});
+  wake_every_stack();
+  for (const auto& node : cache_->nodes()) queue_->add(node_key(node->metadata.name));
+  workers_->start(options_.workers);
+  malloc_trim(0);  // the first lists are parsed and gone
+  log::info("leading", {{"stacks", names.size()}, {"identity", identity_}});
+}
+
+int Operator::wait() {
+  constexpr int64_t starting_poll_millis = 5, running_poll_millis = 200;
+  while (true) {
+    if (int signal = wait_for_signal(leading_ ? running_poll_millis : starting_poll_millis)) {
+      log::info("stopping", {{"signal", signal}});
+      return exit_stopped;
+    }
+    if (lost_) return exit_broken;
+    if (!leading_ && elected_ && cache_->synced()) lead();
+  }
+}
+
+void Operator::stop() {
+  // After a lost lease nothing may be finished: whoever leads now has the cluster to itself.
+  queue_->shut_down();
+  workers_->stop();
+  cache_->stop();
+  listener_.reset();
+  if (elector_ && !lost_) elector_->stop(release_millis);
+  events_->flush(lost_ ? 0 : flush_millis);
+}
+
+}  // namespace
+
+int run(const RunOptions& options) {
+  log::set_level(options.log_level);
+  auto config = kube::load_config(kube::sources_from_environment(options.kubeconfig));
+  if (!config) {
+    log::error("no way to the API server", {{"error", config.error().text}});
+    return exit_not_started;
+  }
+  config->user_agent = user_agent();
+  log::info("starting", {{"version", STRIX_VERSION}, {"server", config->server}});
+  Operator process(options, std::move(*config));
+  if (auto started = process.start(); !started) {
+    log::error("could not start", {{"error", started.error().text}});
+    return exit_not_started;
+  }
+  int code = process.wait();
+  process.stop();
+  return code;
+}
+
+}  // namespace strix::app

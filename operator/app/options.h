@@ -1,0 +1,42 @@
+// Why: the command line, read once into plain values; what may be said there and what it means stands here.
+// May not: act on anything.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/validate.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "kube/lease_machine.h"
+
+namespace strix::app {
+
+struct RunOptions {
+  std::string kubeconfig;  // empty: $KUBECONFIG, then in-cluster, then ~/.kube/config
+  std::string namespace_;  // empty: every namespace
+  std::string listen = "0.0.0.0:8080";
+  bool leader_elect = true;
+  std::string lease_namespace = "strix-system";
+  std::string lease_name = "strix-operator";
+  kube::ElectionSettings election;
+  int workers = 4;
+  api::Policy policy;
+  log::Level log_level = log::Level::Info;
+};
+
+struct Options {
+  enum class Command { Run, Version };
+  Command command = Command::Run;
+  RunOptions run;
+};
+
+struct ParsedOptions {
+  Options options;
+  int exit_code = -1;  // >= 0: everything is said (help, or what is wrong); leave with this
+};
+
+// Prints help and complaints itself, as a command line program does.
+ParsedOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace strix::app

@@ -1,0 +1,190 @@
+#include "probe/machine.h"
+
+#include <algorithm>
+
+namespace strix::probe {
+
+namespace {
+
+using engines::HealthReading;
+using reconcile::ProbePhase;
+
+constexpr int64_t poll_millis_min = 20;  // an engine that loads in a second is seen within 2 % of it
+constexpr int64_t poll_millis_max = 1'000;
+constexpr int64_t poll_fraction = 50;
+constexpr int64_t serving_millis = 10'000;
+constexpr int64_t retry_millis = 2'000;  // after a failure of a tier that was serving
+constexpr int failures_max = 3;
+constexpr int refusals_max = 2;  // nobody listens any more: not a busy engine
+constexpr int64_t warm_up_retry_millis_max = 10'000;
+constexpr int64_t effective_retry_millis = 500;
+constexpr int effective_failures_max = 4;  // asked once, and thrice again
+constexpr int64_t load_millis = 250;
+constexpr int64_t load_age_millis_max = 2'000;
+
+int64_t deadline_of(AskKind kind) {
+  switch (kind) {
+    case AskKind::Health: return 5'000;
+    case AskKind::WarmUp: return 120'000;  // the first forward pass may compile kernels
+    case AskKind::Effective: return 5'000;
+    case AskKind::Load: return 2'000;
+  }
+  return 5'000;
+}
+
+void enter(State& state, ProbePhase phase, std::string detail, Now now) {
+  if (state.reading.phase != phase) state.reading.since = now.wall;
+  state.reading.phase = phase;
+  state.reading.detail = std::move(detail);
+}
+
+void ask_next(State& state, AskKind kind, BootMillis at) {
+  state.next = kind;
+  state.next_at = at;
+}
+
+void enter_serving(State& state, Now now) {
+  enter(state, ProbePhase::Serving, "", now);
+  state.was_serving = true;
+  state.failures = state.refusals = state.warm_up_failures = 0;
+  ask_next(state, AskKind::Health, now.boot + serving_millis);
+}
+
+bool wants_effective(const State& state) {
+  return !state.reading.context_length_tokens && state.effective_failures < effective_failures_max;
+}
+
+void health_before_serving(State& state, const Answer& answer, Now now) {
+  int64_t interval = std::clamp((now.boot - state.started) / poll_fraction, poll_millis_min, poll_millis_max);
+  ask_next(state, AskKind::Health, now.boot + interval);
+  if (answer.delivery == Delivery::TimedOut) {  // it says nothing about what the engine does
+    enter(state, state.reading.phase, answer.complaint, now);
+    return;
+  }
+  switch (answer.health) {
+    case HealthReading::NotListening: return enter(state, ProbePhase::NotListening, "", now);
+    case HealthReading::Loading: return enter(state, ProbePhase::Loading, "", now);
+    case HealthReading::Failing: return enter(state, ProbePhase::Loading, answer.complaint, now);
+    case HealthReading::Healthy: break;
+  }
+  // Between two warm-ups, what the last one answered is still what there is to say.
+  bool again = state.reading.phase == ProbePhase::WarmingUp && state.warm_up_failures > 0;
+  enter(state, ProbePhase::WarmingUp, again ? state.reading.detail : "", now);
+  ask_next(state, AskKind::WarmUp, now.boot);
+}
+
+void health_while_serving(State& state, const Answer& answer, Now now) {
+  if (answer.health == HealthReading::Healthy) {
+    state.failures = state.refusals = 0;
+    if (wants_effective(state)) return ask_next(state, AskKind::Effective, now.boot);
+    return ask_next(state, AskKind::Health, now.boot + serving_millis);
+  }
+  ++state.failures;
+  state.refusals = answer.delivery == Delivery::Refused ? state.refusals + 1 : 0;
+  ask_next(state, AskKind::Health, now.boot + retry_millis);
+  if (state.failures < failures_max && state.refusals < refusals_max) return;
+  enter(state, ProbePhase::NotAnswering, answer.complaint, now);
+  state.warm_up_failures = 0;
+}
+
+// The phase stays NotAnswering until a warm-up has worked: a healthy answer alone had been there before.
+void health_while_not_answering(State& state, const Answer& answer, bool draining, Now now) {
+  bool healthy = answer.health == HealthReading::Healthy;
+  if (healthy && !draining) return ask_next(state, AskKind::WarmUp, now.boot);
+  if (!healthy) enter(state, ProbePhase::NotAnswering, answer.complaint, now);
+  ask_next(state, AskKind::Health, now.boot + retry_millis);
+}
+
+void on_health(State& state, const Answer& answer, bool draining, Now now) {
+  if (state.reading.phase == ProbePhase::Serving) return health_while_serving(state, answer, now);
+  if (state.was_serving) return health_while_not_answering(state, answer, draining, now);
+  health_before_serving(state, answer, now);
+}
+
+void on_warm_up(State& state, const Answer& answer, Now now) {
+  if (answer.warmed_up) {
+    if (!wants_effective(state)) return enter_serving(state, now);
+    return ask_next(state, AskKind::Effective, now.boot);
+  }
+  enter(state, state.reading.phase, answer.complaint, now);
+  int64_t interval = 1'000LL << std::min(state.warm_up_failures, 4);
+  ++state.warm_up_failures;
+  // Health first: an engine that died meanwhile is not warming up.
+  ask_next(state, AskKind::Health, now.boot + std::min(interval, warm_up_retry_millis_max));
+}
+
+void on_effective(State& state, const Answer& answer, Now now) {
+  if (answer.context_length_tokens) {
+    state.reading.context_length_tokens = answer.context_length_tokens;
+    return enter_serving(state, now);
+  }
+  ++state.effective_failures;
+  if (answer.delivery == Delivery::Refused) return ask_next(state, AskKind::Health, now.boot);
+  if (wants_effective(state)) return ask_next(state, AskKind::Effective, now.boot + effective_retry_millis);
+  enter_serving(state, now);  // what cannot be read back is not worth keeping clients away
+}
+
+void on_load(State& state, const Answer& answer, Now now) {
+  state.reading.load = answer.load;
+  state.load_read_at = now.boot;
+  state.load_at = now.boot + load_millis;
+}
+
+void take(State& state, const Answer& answer, bool draining, Now now) {
+  state.under_way = false;
+  switch (answer.kind) {
+    case AskKind::Health: return on_health(state, answer, draining, now);
+    case AskKind::WarmUp: return on_warm_up(state, answer, now);
+    case AskKind::Effective: return on_effective(state, answer, now);
+    case AskKind::Load: return on_load(state, answer, now);
+  }
+}
+
+// An old load is no load: requests come and go in less time.
+void forget_old_load(State& state, bool draining, BootMillis now) {
+  if (!draining) state.load_at = 0;
+  if (!draining || now - state.load_read_at > load_age_millis_max) state.reading.load.reset();
+}
+
+std::optional<AskKind> due(const State& state, bool draining, BootMillis now) {
+  if (state.under_way) return std::nullopt;
+  if (state.next_at <= now) {
+    // A draining engine is not given work, and its load is not left unread for that long.
+    return draining && state.next == AskKind::WarmUp ? AskKind::Health : state.next;
+  }
+  if (draining && state.load_at <= now) return AskKind::Load;
+  return std::nullopt;
+}
+
+BootMillis next_tick(const State& state, bool draining) {
+  BootMillis at = state.under_way ? INT64_MAX : state.next_at;
+  if (draining && !state.under_way) at = std::min(at, state.load_at);
+  if (state.reading.load) at = std::min(at, state.load_read_at + load_age_millis_max + 1);
+  return at == INT64_MAX ? 0 : at;
+}
+
+}  // namespace
+
+State begin(Now now, bool was_serving) {
+  State state;
+  state.started = state.next_at = now.boot;
+  state.was_serving = was_serving;
+  state.reading.phase = was_serving ? ProbePhase::Serving : ProbePhase::NotListening;
+  state.reading.since = now.wall;
+  return state;
+}
+
+Step advance(State state, const Input& input) {
+  if (input.answer) take(state, *input.answer, input.draining, input.now);
+  forget_old_load(state, input.draining, input.now.boot);
+  Step step;
+  if (auto kind = due(state, input.draining, input.now.boot)) {
+    state.under_way = true;
+    step.question = Question{*kind, deadline_of(*kind)};
+  }
+  step.tick_at = next_tick(state, input.draining);
+  step.state = std::move(state);
+  return step;
+}
+
+}  // namespace strix::probe
