@@ -7,11 +7,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/json.h"
@@ -19,17 +16,13 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "http/loop.h"
+#include "kube/object_store.h"
 #include "kube/watch_machine.h"
 
 namespace strix::kube {
 
 class Client;
 struct Query;
-
-struct ObjectKey {
-  std::string namespace_, name;  // namespace_ is empty for cluster-scoped kinds
-  auto operator<=>(const ObjectKey&) const = default;
-};
 
 // What an informer needs from the world: a Client in the operator, a script in tests.
 struct WatchPorts {
@@ -46,42 +39,6 @@ WatchPorts watch_ports(Client& client, std::string path);
 
 // The families of all informers together; before the first informer of a registry is made.
 void describe_informer_metrics(metrics::Registry& registry);
-
-// One object as the store keeps it. The object's type is known to the template around the store.
-struct StoredObject {
-  ObjectKey key;
-  std::string uid, resource_version;
-  std::shared_ptr<const void> object;
-  std::vector<std::vector<std::string>> index_keys;  // one list for each index
-};
-
-// The objects of one kind, whole at every moment. Written by the loop's thread, read by any.
-class ObjectStore {
- public:
-  explicit ObjectStore(std::vector<std::string> index_names);
-
-  std::shared_ptr<const void> get(const ObjectKey& key) const;
-  std::vector<std::shared_ptr<const void>> list() const;
-  std::vector<std::shared_ptr<const void>> by_index(std::string_view index, const std::string& value) const;
-  size_t size() const;
-
-  // The entry itself, for the writer alone.
-  const StoredObject* peek(const ObjectKey& key) const;
-  void put(StoredObject stored);
-  void erase(const ObjectKey& key);
-  // Everything at once; gives back what was there before.
-  std::map<ObjectKey, StoredObject> replace(std::map<ObjectKey, StoredObject> objects);
-
- private:
-  using Index = std::unordered_map<std::string, std::set<ObjectKey>>;
-  static void link(std::vector<Index>& indexes, const StoredObject& stored);
-  static void unlink(std::vector<Index>& indexes, const StoredObject& stored);
-
-  const std::vector<std::string> index_names_;
-  mutable std::mutex mutex_;
-  std::map<ObjectKey, StoredObject> objects_;
-  std::vector<Index> indexes_;
-};
 
 // The part of an informer that does not depend on the type. Held by shared_ptr: callbacks of the loop outlive
 // stop(). Owner thread: the loop's, but for what is said to be thread-safe.
@@ -112,7 +69,6 @@ class InformerCore : public std::enable_shared_from_this<InformerCore> {
 
  private:
   struct Stream;  // one watch: its attempt and its framing
-  struct Incoming;
 
   void feed(WatchInput input);
   void carry_out(const WatchEffect& effect);
@@ -120,17 +76,18 @@ class InformerCore : public std::enable_shared_from_this<InformerCore> {
   void open_watch(const OpenWatch& effect);
   void wake_at(BootMillis at);
   void report(const Report& effect);
+  void touch() { last_activity_.store(ports_.now(), std::memory_order_relaxed); }
 
   void on_page(uint64_t attempt, Result<std::string> answer);
-  void on_bytes(const std::shared_ptr<Stream>& stream, std::string_view bytes);
+  void on_bytes(Stream& stream, std::string_view bytes);
   bool on_line(uint64_t attempt, std::string_view line);
   void on_end(const std::shared_ptr<Stream>& stream, Result<http::Response> answer);
 
-  bool stage(json::Value object);
+  Result<StoredObject> read(json::Value object) const;
+  void stage_page();
   void commit();
   void apply();
   void emit(const StoredObject* before, const StoredObject* after);
-  Result<StoredObject> read(json::Value object) const;
 
   const WatchPorts ports_;
   metrics::Registry& registry_;
@@ -140,15 +97,15 @@ class InformerCore : public std::enable_shared_from_this<InformerCore> {
   ObjectStore store_;
   std::atomic<bool> synced_{false};
   std::atomic<BootMillis> last_activity_{0};
-  std::atomic<bool> started_{false};
+  std::atomic<bool> started_{false}, stop_asked_{false};
 
   WatchMachine machine_;
-  std::vector<WatchInput> pending_;  // inputs that came while one was being carried out
   bool feeding_ = false;
   http::RequestId request_ = 0;
-  std::map<ObjectKey, StoredObject> staged_;
-  json::Value event_object_;  // of the input being carried out
-  WatchEventType event_type_ = WatchEventType::Bookmark;
+  std::map<ObjectKey, StoredObject> staged_;  // the list that is being read
+  // What the input that is being carried out is about: the items of a page, or the object of an event.
+  json::Value given_;
+  WatchEventType given_type_ = WatchEventType::Bookmark;
 };
 
 // How to look objects up other than by name: the values under which an object is found.

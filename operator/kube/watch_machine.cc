@@ -198,10 +198,12 @@ void WatchMachine::on(const WatchEnded& ended, std::vector<WatchEffect>& out, Bo
   } else if (cut_short && watching->events == 0) {
     fail(out, {Cause::ShortWatch, false},
          Error{ErrorKind::Unreachable, "a watch that ended at once, without an event"}, now, random);
-  } else {
+  } else if (cut_short) {
     // Not a failure; but not more often than once in this time, whatever is at the other end.
-    wait(out, {Cause::Closed, false}, "", cut_short ? settings_.short_watch_millis - lived_millis : 0, now);
-    if (!cut_short) watch(out, now, random);
+    wait(out, {Cause::Closed, false}, "", settings_.short_watch_millis - lived_millis, now);
+  } else {
+    out.push_back(Report{Cause::Closed, "", 0, 0, false});
+    watch(out, now, random);
   }
 }
 
