@@ -32,9 +32,10 @@ EOF
   fi
   # shellcheck disable=SC2206
   flags+=(${STRIX_E2E_APISERVER_ARGS:-})
+  # Without shutdown-send-retry-after an orderly stop waits a minute for whoever still watches.
   process_start apiserver "$K8S_BIN/kube-apiserver" --secure-port "$API_PORT" --etcd-servers "http://127.0.0.1:$ETCD_PORT" \
     --tls-cert-file "$PKI/apiserver.crt" --tls-private-key-file "$PKI/apiserver.key" --client-ca-file "$PKI/ca.crt" \
-    --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged=true --profiling=false \
+    --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged=true --profiling=false --shutdown-send-retry-after \
     --service-cluster-ip-range "$SERVICE_CIDR" --service-account-issuer https://kubernetes.default.svc \
     --service-account-key-file "$PKI/service-accounts.key" --service-account-signing-key-file "$PKI/service-accounts.key" \
     --audit-policy-file "$STATE/conf/audit-policy.yaml" --audit-log-path "$STATE/audit.log" --audit-log-mode blocking \

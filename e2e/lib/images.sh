@@ -80,7 +80,7 @@ pause_binary() { echo "$CACHE/images/pause-$(hash_of "$here"/images/pause/*)"; }
 pause_ensure() {
   local binary
   binary=$(pause_binary)
-  [[ -x $binary ]] && return 0
+  if [[ -x $binary ]]; then return 0; fi
   mkdir -p "$CACHE/images"
   gcc -O2 -static -s -o "$binary.part" "$here/images/pause/pause.c"
   mv "$binary.part" "$binary"
@@ -121,6 +121,8 @@ image_ensure() { # IMAGE
   esac
   image_archive "$(image_name "$1")" "$work" "$tar"
   rm -rf "$work"
+  # What was made of older sources is of no use to anybody.
+  find "$CACHE/images" -maxdepth 1 -name "$1-*.tar" ! -path "$tar" -delete
 }
 
 images_ensure() {

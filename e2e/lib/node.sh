@@ -83,6 +83,7 @@ node_boot() { # NODE: its namespaces, devices and network
   done
   process_record "holder-$node" "$holder"
 
+  ip link del "$node" 2>/dev/null || true
   # No default route: nothing that a pod asks for leaves this machine.
   ip link add "$node" type veth peer name eth0 netns "$holder"
   ip link set "$node" master "$BRIDGE" up
@@ -147,6 +148,7 @@ start_kubelet() { # NODE
   folder=$(node_folder "$node")
   [[ -e $folder/conf/kubelet.kubeconfig ]] ||
     pki_kubeconfig "kubelet-$node" "/O=system:nodes/CN=system:node:$node" "$HOST_IP" "$folder/conf/kubelet.kubeconfig"
+  # There is no name server. Port 53 of this machine refuses at once, so a look-up fails fast, and the kubelet does not complain.
   echo "# No name server: nothing outside is to be reached from here." >"$folder/conf/resolv.conf"
   # Small machines of any kind: swap, control groups v1 and missing capabilities are no reason to refuse.
   cat >"$folder/conf/kubelet.yaml" <<EOF
@@ -166,6 +168,8 @@ imageGCHighThresholdPercent: 100
 containerLogMaxSize: 10Mi
 containerLogMaxFiles: 3
 resolvConf: $folder/conf/resolv.conf
+clusterDNS: [$HOST_IP]
+clusterDomain: cluster.local
 volumePluginDir: /var/lib/kubelet/volume-plugins
 nodeStatusUpdateFrequency: 5s
 nodeStatusReportFrequency: 5m
@@ -240,7 +244,7 @@ image_import() { # NODE NAME TAR
   local node=$1 name=$2 tar=$3 log=$STATE/logs/import-$1.log got
   timeout 300 "$CONTAINERD_BIN/ctr" -a "$(node_folder "$node")/run/containerd/containerd.sock" -n k8s.io images import "$tar" >"$log" 2>&1 </dev/null ||
     { show_log "import-$node"; die "could not import $tar into $node"; }
-  if [[ -z $(node_ctr "$node" images ls -q "name==$name") ]]; then
+  if [[ -z $(node_ctr "$node" images ls -q "name==$name" 2>/dev/null) ]]; then
     got=$(sed -nE 's/^([^ ]+:[^ ]+).*/\1/p' "$log" | head -n 1)
     [[ -n $got ]] && node_ctr "$node" images tag --force "$got" "$name" >>"$log" 2>&1 ||
       { show_log "import-$node"; die "the image in $tar is not called $name"; }

@@ -82,11 +82,15 @@ local_down() {
 }
 
 provider_reset() {
-  provider_down
+  with_lock "$STATE.lock" local_reset
+}
+
+local_reset() {
   # Only a folder that is known to be a cluster's, and only when nothing is mounted in it.
   if [[ -e $STATE/port-base ]]; then
+    local_down
     if grep -q " $STATE/" /proc/self/mountinfo; then die "something is still mounted under $STATE"; fi
-    rm -rf "$STATE" "$STATE.lock"
+    rm -rf "$STATE"
   fi
   say "reset: nothing is left of $STATE; the cache $CACHE stays"
 }
