@@ -1,5 +1,6 @@
 // Why: how long to wait after a failure, decided once for everything in kube/, with time and randomness as
-// inputs. May not: sleep, or read a clock or a generator.
+// inputs.
+// May not: sleep, or read a clock or a generator.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "base/metrics.h"
@@ -72,7 +74,9 @@ class Elector {
   Elector(LeasePorts ports, ElectorOptions options, metrics::Registry& registry, Callbacks callbacks);
 
   void run(std::stop_token stop);
-  LeaseAction carry_out(const LeaseAction& action, std::stop_token stop);
+  LeaseAction carry_out(const LeaseAction& action, const std::stop_token& stop);
+  void pause(int64_t millis, const std::stop_token& stop);
+  void take_note(const Result<std::string>& answer);
   int64_t deadline_millis(BootMillis now) const;
   void publish();
 
@@ -85,12 +89,10 @@ class Elector {
   std::atomic<BootMillis> stop_by_{0};  // while stopping: the end of all tries
   std::atomic<bool> released_{false};
   LeaseMachine machine_;  // the thread's
-  bool announced_ = false;
-  std::string last_holder_;
+  std::string last_holder_, last_failure_;
   std::mutex mutex_;
   std::condition_variable_any wakened_;
-  bool finished_ = false;  // under mutex_
-  std::jthread thread_;    // last: it uses all of the above
+  std::jthread thread_;  // last: it uses all of the above
 };
 
 // Lease objects on the wire.

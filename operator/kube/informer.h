@@ -1,6 +1,7 @@
 // Why: reconcilers and servers read what the cluster looks like from memory, kept current by one watch a
-// kind, and are told which keys changed. May not: know any kind (a decode function does), write, or let a
-// reader see half a list. Handlers run on the I/O loop's thread: they may only enqueue.
+// kind, and are told which keys changed.
+// May not: know any kind (a decode function does), write, or let a reader see half a list. Handlers run on
+// the I/O loop's thread: they may only enqueue.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,7 @@
-// Why: who leads is decided by a Lease that two processes with clocks of their own write; every transition is
-// here, with time as an input, so that "never two leaders" can be tested over any schedule. May not: do I/O,
-// read a clock, or compare a time that another machine wrote: a lease has expired when *we* have seen it
-// unchanged for its duration.
+// Why: who leads is decided by a Lease that two processes with clocks of their own write; every transition
+// is here, with time as an input, so that "never two leaders" can be tested over any schedule.
+// May not: do I/O, read a clock, or compare a time that another machine wrote: a lease has expired when
+// *we* have seen it unchanged for its duration.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +62,7 @@ class LeaseMachine {
   explicit LeaseMachine(ElectionSettings settings) : settings_(std::move(settings)) {}
 
   // Each returns the next action. `now.wall` is only written into the lease.
-  LeaseAction begin() { return LeaseRead{}; }
+  LeaseAction begin(Now now);
   LeaseAction woke(Now now);
   // `sent` is when the request left, `now` when its answer came: what we wrote may have been true since
   // `sent`, what we read may have become true as late as `now`. Both are counted against us.
@@ -74,24 +74,31 @@ class LeaseMachine {
   // Until when we may act as the leader; 0 when we are not.
   BootMillis leading_until() const { return leading_until_; }
   bool leading(BootMillis now) const { return now < leading_until_; }
+  // The lease was seen not to be ours after we began to stop, or has never been.
+  bool free_of_us() const { return !ours() && !wrote_; }
   // Who was last seen to hold it, "" when nobody.
   const std::string& holder() const { return observed_ ? observed_->record.holder : nobody_; }
 
  private:
   LeaseAction acquire_or_wait(Now now);
-  LeaseAction renew(Now now) const;
-  LeaseAction retry(BootMillis now);
+  LeaseAction again_or_wait(Now now);
+  LeaseAction wait(BootMillis now);
+  LeaseAction write(Now now);
   LeaseAction lose(std::string why);
   LeaseAction release(Now now);
+  LeaseAction release_failed(ErrorKind kind, Now now);
   void observe(ReadLease seen, BootMillis now);
-  LeaseRecord record_of_ours(Now now) const;
+  bool expired(BootMillis now) const;
+  bool ours() const { return observed_ && observed_->record.holder == settings_.identity; }
 
   ElectionSettings settings_;
-  const std::string nobody_;
+  std::string nobody_;
   std::optional<ReadLease> observed_;
-  BootMillis observed_at_ = 0;  // when the record was first seen as it is
+  BootMillis observed_at_ = 0;  // when it was first seen as it is
   BootMillis leading_until_ = 0;
-  BootMillis retry_at_ = 0;  // the next try, so that tries keep their period whatever the requests take
+  BootMillis retry_at_ = 0;    // the next try, so that tries keep their period whatever the requests take
+  bool looked_again_ = false;  // a try that failed reads and tries once more at once, and only once
+  bool wrote_ = false;         // a write of ours may have become true although we were not told
   bool stopping_ = false;
   int release_tries_ = 0;
 };

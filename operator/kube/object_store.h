@@ -1,6 +1,6 @@
-// Why: what an informer knows, for many readers and one writer. Thousands of objects change one at a time, so
-// the objects are shared and immutable, and the map around them is not copied. May not: show half a list,
-// know the type of what it holds, or call anybody while it is locked.
+// Why: what an informer knows, for many readers and one writer. Thousands of objects change one at a time,
+// so the objects are shared and immutable, and the map around them is not copied.
+// May not: show half a list, know the type of what it holds, or call anybody while it is locked.
 #pragma once
 
 #include <functional>

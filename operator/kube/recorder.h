@@ -1,6 +1,6 @@
-// Why: `kubectl describe` shows events; the API server keeps them in etcd. So repetitions are counted instead
-// of written again, a storm is summarised, and an object that changes too often is silenced. May not: make
-// anybody wait, or let an event decide anything: what people must see is in status too.
+// Why: `kubectl describe` shows events; the API server keeps them in etcd. So repetitions are counted
+// instead of written again, a storm is summarised, and an object that changes too often is silenced.
+// May not: make anybody wait, or let an event decide anything: what people must see is in status too.
 #pragma once
 
 #include <condition_variable>
@@ -11,9 +11,12 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "base/metrics.h"
 #include "base/result.h"
@@ -48,10 +51,9 @@ struct RecorderSettings {
 
 // An event to be sent: the first of its kind is created, its repetitions patch the count.
 struct EventWrite {
-  std::string namespace_, name, key;
-  int count = 1;
-  std::string create_body;
-  std::string patch_body;  // empty when count is 1
+  std::string namespace_, name;
+  std::string create_body;  // also for the case that the server has forgotten it
+  std::string patch_body;   // empty: it was never created
 };
 
 // A map that forgets what was not used for longest. Owner: EventCore.
@@ -96,8 +98,6 @@ class EventCore {
 
   // What to send for this event; nothing when the object has used up its events.
   std::optional<EventWrite> record(const EventInput& input, Now now);
-  // The server does not have it any more: the next one like it is created again.
-  void forget(const std::string& key) { sent_.erase(key); }
 
  private:
   struct Similar {
@@ -109,14 +109,16 @@ class EventCore {
     BootMillis at = 0;
   };
   struct Sent {
-    std::string name, note;
-    WallMillis first = 0;
+    std::string name;
+    Now first;
+    BootMillis last = 0;
     int count = 0;
-    ObjectReference regarding;
+    bool created = false;  // otherwise it was filtered each time
   };
 
-  bool spend(const EventInput& input, BootMillis now);
-  bool combined(const std::string& key, const std::string& note, BootMillis now);
+  bool spend(const std::string& object, BootMillis now);
+  bool combined(const std::string& alike, const std::string& note, BootMillis now);
+  Sent& count(const std::string& key, const EventInput& input, Now now);
   std::string create_body(const EventInput& input, const Sent& sent, WallMillis now) const;
 
   RecorderSettings settings_;
@@ -160,10 +162,12 @@ class Recorder {
   static constexpr int tries_max = 4;
 
   void run(std::stop_token stop);
-  std::optional<Queued> next(std::stop_token stop);
-  void send(const Queued& queued, std::stop_token stop);
+  std::optional<Queued> next(const std::stop_token& stop);
+  void send(const Queued& queued, const std::stop_token& stop);
   Status send_once(const EventWrite& write);
-  void dropped(std::string_view cause);
+  bool pause(int64_t millis, const std::stop_token& stop);
+  void take_note(const Status& status);
+  void dropped(std::string_view cause, size_t events = 1);
 
   const EventPorts ports_;
   const RecorderSettings settings_;
@@ -174,6 +178,7 @@ class Recorder {
   std::deque<Queued> queue_;  // under mutex_
   bool closed_ = false;       // under mutex_
   bool finished_ = false;     // under mutex_
+  std::string last_failure_;  // the thread's
   std::jthread thread_;       // last: it uses all of the above
 };
 

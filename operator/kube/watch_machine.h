@@ -1,6 +1,7 @@
-// Why: list, watch, resume, relist: every way in which a watch ends has its own right answer, and all of them
-// are decided here, in one place, where a test can walk through them without a server. May not: do I/O, read
-// a clock or a generator, or see an object: it knows resourceVersions, and only their equality.
+// Why: list, watch, resume, relist: every way in which a watch ends has its own right answer, and all of
+// them are decided here, in one place, where a test can walk through them without a server.
+// May not: do I/O, read a clock or a generator, or see an object: it knows resourceVersions, and only
+// their equality.
 #pragma once
 
 #include <cstdint>

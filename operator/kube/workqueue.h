@@ -1,6 +1,8 @@
-// Why: reconcilers work on keys, one worker a key at a time, and a key that changes while it is being worked
-// on is worked on again: the semantics of client-go's workqueue, which every controller is written against.
-// May not: hold events or objects (a key is enough: workers look at the world as it is now), or drop a key.
+// Why: reconcilers work on keys, one worker a key at a time, and a key that changes while it is being
+// worked on is worked on again: the semantics of client-go's workqueue, which every controller is written
+// against.
+// May not: hold events or objects (a key is enough: workers look at the world as it is now), or drop a
+// key.
 #pragma once
 
 #include <condition_variable>
