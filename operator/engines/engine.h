@@ -21,7 +21,7 @@ struct PodInput {
   std::string kubernetes_node;      // metadata.name of the one node that matched
   std::string kubernetes_hostname;  // its kubernetes.io/hostname label; empty: none
   planner::Claim claim;
-  std::string leader;               // identity of the process that vouches for the gate
+  std::string leader;  // identity of the process that vouches for the gate
 };
 
 struct RenderedPod {
@@ -44,6 +44,11 @@ std::vector<std::string> command_line(const api::InferenceStack& stack, const ap
 // Flags that extraArgs may not carry because the operator owns them (host, port, model, context, ...).
 // Returns the offending flag's name, in any of its spellings (--flag=value, short forms), or empty.
 std::string owned_flag(api::Engine engine, const std::vector<std::string>& extra_args);
+// Environment variables that a tier's or engine's env may not carry, for the same reason.
+std::vector<std::string> owned_env();
+
+// The name under which clients ask for the model, and our warm-up does: servedModelName, or the tier's.
+std::string served_model_name(const api::Tier& tier);
 
 // --- asking a running engine --------------------------------------------------------------------------
 
@@ -62,7 +67,8 @@ HealthReading read_health(api::Engine engine, int status, std::string_view body)
 
 // A one-token completion: /health of 200 does not prove that a forward pass works.
 Ask warm_up_ask(const api::Tier& tier);
-// Absent: it worked. Otherwise what to say ("warm-up answered 500"), without the engine's text if that could hold a prompt.
+// Absent: it worked. Otherwise what to say ("warm-up answered 500"), without the engine's text if that could
+// hold a prompt.
 std::optional<std::string> read_warm_up(int status, std::string_view body);
 
 // What the engine says of itself once it is up: /v1/models for vLLM, /props for llama-server.

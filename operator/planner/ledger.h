@@ -19,8 +19,8 @@ struct Entry {
 struct Totals {
   int gpu_fraction_milli = 0;
   int64_t gpu_bytes = 0;
-  int64_t host_bytes = 0;      // known ones
-  bool host_complete = true;   // false: some entry's host bytes are unknown
+  int64_t host_bytes = 0;     // known ones
+  bool host_complete = true;  // false: some entry's host bytes are unknown
   int64_t all_bytes() const { return gpu_bytes + host_bytes; }
 };
 

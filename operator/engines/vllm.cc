@@ -1,0 +1,98 @@
+#include "base/bytes.h"
+#include "base/json.h"
+#include "engines/dialect.h"
+#include "engines/engine.h"
+
+namespace strix::engines::vllm {
+namespace {
+
+// vLLM has no flag for rope scaling (removed in 0.11.1, PR #28006): the model's own configuration is
+// overridden, with the key of its documentation ("Context Extension").
+std::string rope_override(const api::RopeScaling& rope) {
+  json::Writer writer;
+  writer.begin_object().key("rope_parameters").begin_object();
+  writer.member("rope_type", rope.type.empty() ? std::string("yarn") : rope.type);
+  writer.key("factor").raw(decimal(rope.factor_milli));
+  writer.member("original_max_position_embeddings", rope.original_context_length);
+  writer.end_object().end_object();
+  return writer.take();
+}
+
+// Where vLLM, PyTorch and Triton keep what the first start spends minutes on.
+std::vector<api::EnvVar> cache_environment() {
+  auto below = [](std::string_view folder) { return std::string(cache_mount) + "/" + std::string(folder); };
+  return {
+      {.name = "HF_HOME", .value = below("huggingface"), .secret_name = {}, .secret_key = {}},
+      {.name = "VLLM_CACHE_ROOT", .value = below("vllm"), .secret_name = {}, .secret_key = {}},
+      {.name = "TRITON_CACHE_DIR", .value = below("triton"), .secret_name = {}, .secret_key = {}},
+      {.name = "TORCHINDUCTOR_CACHE_DIR", .value = below("inductor"), .secret_name = {}, .secret_key = {}},
+      {.name = "XDG_CACHE_HOME", .value = std::string(cache_mount), .secret_name = {}, .secret_key = {}}};
+}
+
+}  // namespace
+
+std::vector<std::string> arguments(const api::Tier& tier) {
+  std::vector<std::string> args{"serve", std::string(store_mount) + "/" + tier.model.repository};
+  auto flag = [&](std::string name) { args.push_back(std::move(name)); };
+  auto option = [&](std::string name, std::string value) {
+    args.push_back(std::move(name));
+    args.push_back(std::move(value));
+  };
+  option("--host", "0.0.0.0");
+  option("--port", std::to_string(tier.port));
+  option("--served-model-name", served_model_name(tier));
+  // The hub's name works as well, where nobody chose one: clients come with it in their configuration.
+  if (tier.served_model_name.empty()) flag(tier.model.repository);
+  option("--max-model-len", std::to_string(tier.context_length_tokens));
+  // These two always: their defaults change between versions (0.9 became 0.92; sequences depend on the
+  // device's memory), and what is planned would silently part from what runs.
+  if (tier.gpu_fraction_milli) option("--gpu-memory-utilization", format_fraction(*tier.gpu_fraction_milli));
+  option("--max-num-seqs", std::to_string(tier.max_sequences));
+  option("--tensor-parallel-size", "1");
+  if (tier.prefix_caching)
+    flag(*tier.prefix_caching ? "--enable-prefix-caching" : "--no-enable-prefix-caching");
+  if (tier.enforce_eager) flag("--enforce-eager");
+  if (!tier.quantization.empty()) option("--quantization", tier.quantization);
+  if (!tier.kv_cache_type.empty() && tier.kv_cache_type != "auto")
+    option("--kv-cache-dtype", tier.kv_cache_type);
+  if (!tier.tool_call_parser.empty()) {
+    flag("--enable-auto-tool-choice");
+    option("--tool-call-parser", tier.tool_call_parser);
+  }
+  if (!tier.reasoning_parser.empty()) option("--reasoning-parser", tier.reasoning_parser);
+  if (!tier.chat_template.empty()) option("--chat-template", tier.chat_template);
+  if (tier.model.rope_scaling) option("--hf-overrides", rope_override(*tier.model.rope_scaling));
+  args.insert(args.end(), tier.extra_args.begin(), tier.extra_args.end());
+  return args;
+}
+
+std::vector<api::EnvVar> environment(const api::Tier& tier, const api::StackNode& node) {
+  std::vector<api::EnvVar> variables = cache_environment();
+  auto set = [&](std::string name, std::string value) {
+    variables.push_back(
+        {.name = std::move(name), .value = std::move(value), .secret_name = {}, .secret_key = {}});
+  };
+  if (tier.effective_accelerator() == api::Accelerator::None) {
+    if (tier.threads > 0) {
+      // The CPU build binds to cores of its own choice unless told not to; then OpenMP's number holds.
+      set("VLLM_CPU_OMP_THREADS_BIND", "nobind");
+      set("OMP_NUM_THREADS", std::to_string(tier.threads));
+    }
+    return variables;
+  }
+  if (tier.threads > 0) set("OMP_NUM_THREADS", std::to_string(tier.threads));
+  if (node.profile.gfx_target != "gfx1151") return variables;
+  // The images for Strix Halo set these in /etc/profile.d, which a container's process does not read, or
+  // leave them to their launcher's table (kyuz0/amd-strix-halo-vllm-toolboxes).
+  set("TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL", "1");
+  set("VLLM_TARGET_DEVICE", "rocm");
+  set("VLLM_USE_TRITON_AWQ", "1");
+  set("VLLM_ROCM_USE_AITER", "0");
+  set("VLLM_ROCM_USE_AITER_LINEAR", "0");
+  set("FLASH_ATTENTION_TRITON_AMD_ENABLE", "TRUE");
+  set("HIP_FORCE_DEV_KERNARG", "1");
+  set("MIOPEN_FIND_MODE", "FAST");
+  return variables;
+}
+
+}  // namespace strix::engines::vllm
