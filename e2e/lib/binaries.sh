@@ -22,7 +22,7 @@ build_module() { # FOLDER TARGET WHAT LDFLAGS
   say "building $3"
   rm -rf "$2.part"
   mkdir -p "$2.part"
-  if ! (cd "$here/k8s/$1" &&
+  if ! (unset GOROOT; cd "$here/k8s/$1" &&
     GOTOOLCHAIN=local GOWORK=off GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOBIN="$2.part" \
       nice -n 5 timeout 2700 "$GO" install -trimpath -ldflags "$4" tool) >"$log" 2>&1 </dev/null; then
     show_log "build-$1"

@@ -245,9 +245,9 @@ image_import() { # NODE NAME TAR
   timeout 300 "$CONTAINERD_BIN/ctr" -a "$(node_folder "$node")/run/containerd/containerd.sock" -n k8s.io images import "$tar" >"$log" 2>&1 </dev/null ||
     { show_log "import-$node"; die "could not import $tar into $node"; }
   if [[ -z $(node_ctr "$node" images ls -q "name==$name" 2>/dev/null) ]]; then
-    got=$(sed -nE 's/^([^ ]+:[^ ]+).*/\1/p' "$log" | head -n 1)
-    [[ -n $got ]] && node_ctr "$node" images tag --force "$got" "$name" >>"$log" 2>&1 ||
-      { show_log "import-$node"; die "the image in $tar is not called $name"; }
+    got=$(tar -xOf "$tar" manifest.json 2>/dev/null | jq -r '.[0].RepoTags[0] // empty') || true
+    [[ -n $got ]] || die "$tar does not say what its image is called: not a docker-archive"
+    node_ctr "$node" images tag --force "$got" "$name" >>"$log" 2>&1 || { show_log "import-$node"; die "could not call the image of $tar $name"; }
   fi
 }
 
