@@ -23,7 +23,9 @@ namespace {
 constexpr size_t pooled_transfers_max = 64;  // under way at once; streams are counted by their owners
 constexpr size_t waiting_transfers_max = 1024;
 constexpr size_t commands_max = 65'536;  // a caller that fills this posts without end
-constexpr long pooled_connections_max = 16;
+// Of all kinds, as libcurl counts: a finished request's connection is kept only while there are fewer.
+// Above it a burst connects anew; each idle TLS connection costs some 70 KiB.
+constexpr long kept_connections_max = 32;
 constexpr int stop_rounds_max = 100;
 constexpr int64_t perform_grace_millis = 10'000;
 // The timer descriptor ends every wait that matters; this only bounds the wait in principle.
@@ -127,7 +129,7 @@ class Loop::Impl {
 
 Loop::Impl::Impl() : multi_(curl_multi_init()) {
   INVARIANT(multi_);
-  curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, pooled_connections_max);
+  curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, kept_connections_max);
   curl_multi_setopt(multi_.get(), CURLMOPT_PIPELINING, long{CURLPIPE_NOTHING});
   // Signals are main's; a blocked SIGPIPE makes a write to a broken connection an error code.
   sigset_t all, before;
@@ -341,7 +343,7 @@ RequestId Loop::open_stream(Request request, StreamEvents events) {
 }
 
 void Loop::cancel(RequestId id) {
-  impl_->submit_cancel(id);
+  if (id != 0) impl_->submit_cancel(id);
 }
 void Loop::post(std::function<void()> task) {
   impl_->submit_task(0, std::move(task));

@@ -83,7 +83,6 @@ std::string part_of(const Url& url, CURLUPart part, unsigned flags = 0) {
 ErrorKind kind_of(CURLcode code) {
   switch (code) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CERTPROBLEM:     // our own certificate or key
     case CURLE_SSL_CACERT_BADFILE:  // our own CA
       return ErrorKind::Invalid;
@@ -128,7 +127,8 @@ Status Transfer::check() const {
       return Error{ErrorKind::Invalid, "a header name or value has characters that cannot be sent"};
     }
   }
-  if (!parse_url(request_.url)) return Error{ErrorKind::Invalid, "not a URL"};
+  std::string scheme = part_of(parse_url(request_.url), CURLUPART_SCHEME);
+  if (scheme != "http" && scheme != "https") return Error{ErrorKind::Invalid, "not an http or https URL"};
   return success();
 }
 
@@ -320,6 +320,9 @@ Result<Response> Transfer::outcome(CURLcode code) {
   if (too_long_) {
     return Error{ErrorKind::Invalid, fmt::format("{}: the answer is longer than {} bytes", origin(),
                                                  request_.response_bytes_max)};
+  }
+  if (code == CURLE_OK && response_.status == 0) {  // libcurl is content with half a header
+    return Error{ErrorKind::Unreachable, origin() + ": the connection was closed within the headers"};
   }
   if (code == CURLE_OK) return std::move(response_);
   if (code == CURLE_OPERATION_TIMEDOUT) {  // the only time limit libcurl knows of is the one to connect
