@@ -212,9 +212,13 @@ EOF
 
 node_ready() { [[ $(kc get node "$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]; }
 
-# Ready in the eyes of the API, and by the kubelet that runs now: after a crash the API still believes in the old one.
+# Ready by the word of the kubelet that runs now: after a crash the API believes the old one for a while.
+node_booted() { # NODE
+  node_ready "$1" && [[ $(kc get node "$1" -o 'jsonpath={.status.nodeInfo.bootID}') == "$(<"$(node_folder "$1")/boot-id")" ]]
+}
+
 node_wait_ready() { # NODE
-  wait_for 60 "node $1 to be Ready" "kubelet-$1" node_ready "$1"
+  wait_for 60 "node $1 to be Ready" "kubelet-$1" node_booted "$1"
 }
 
 node_stop() { # NODE: kubelet first, so that it does not mourn its pods; then all the rest at once

@@ -174,11 +174,9 @@ local_reboot() { # NODE
   start_containerd "$1"
   start_proxy "$1"
   start_kubelet "$1"
-  wait_for 60 "node $1 to report its new boot id" "kubelet-$1" local_booted "$1"
+  node_wait_ready "$1"
   say "$1 is back"
 }
-
-local_booted() { node_ready "$1" && [[ $(kc get node "$1" -o 'jsonpath={.status.nodeInfo.bootID}') == "$(<"$(node_folder "$1")/boot-id")" ]]; }
 
 provider_exec() { # NODE COMMAND...
   local holder
