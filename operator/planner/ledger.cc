@@ -59,7 +59,7 @@ int64_t limit_of(Bound bound, const api::NodeProfile& profile) {
     case Bound::GpuBytes:
       return bounded(profile.gpu_memory_bytes);
     case Bound::Everything:
-      return bounded(bounded(profile.unified_memory_bytes) - bounded(profile.system_reserve_bytes));
+      return bounded(profile.unified_memory_bytes) - bounded(profile.system_reserve_bytes);
   }
   return 0;
 }
@@ -74,22 +74,25 @@ bool breaks(Bound bound, const Ask& ask, const Claim& claim) {
   return total_held(bound, ask.totals) + share_of(bound, claim) > limit_of(bound, ask.profile);
 }
 
-constexpr int64_t tenth = gib / 10;
-
 std::string amount_text(Bound bound, int64_t amount) {
   return bound == Bound::GpuFraction ? format_fraction(amount) : format_gib(amount);
+}
+
+std::string tenths_text(int64_t tenths) {
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + "Gi";
 }
 
 // What is missing, rounded up: freeing what the message says is enough.
 std::string short_text(Bound bound, int64_t amount) {
   if (bound == Bound::GpuFraction) return format_fraction(amount);
   if (amount < gib) return std::to_string((amount + mib - 1) / mib) + "Mi";
-  return format_gib((amount + tenth - 1) / tenth * tenth);
+  return tenths_text(amount / gib * 10 + (amount % gib * 10 + gib - 1) / gib);
 }
 
 // What is left, rounded down: taking what the message says fits.
 std::string free_text(int64_t amount) {
-  return amount < gib ? std::to_string(amount / mib) + "Mi" : format_gib(amount / tenth * tenth);
+  if (amount < gib) return std::to_string(amount / mib) + "Mi";
+  return tenths_text(amount / gib * 10 + amount % gib * 10 / gib);
 }
 
 // "llm/strix-orchestrator 0.35, llm/strix-coder 0.60": the largest first.
@@ -167,10 +170,11 @@ Shortfall describe(Bound bound, const Ask& ask) {
   lack.message += lack.wanted > 0 ? what + amount_text(bound, lack.wanted) : std::string("memory");
   lack.message += ", but ";
   if (holders.empty())
-    lack.message += "there is only " + bound_text(bound, ask.profile, lack.limit);
+    lack.message += "there is only " + bound_text(bound, ask.profile, std::max<int64_t>(lack.limit, 0));
   else
-    lack.message += amount_text(bound, lack.held) + " of " + bound_text(bound, ask.profile, lack.limit) +
-                    " is held (" + holders + ")";
+    lack.message += amount_text(bound, lack.held) + " of " +
+                    bound_text(bound, ask.profile, std::max<int64_t>(lack.limit, 0)) + " is held (" +
+                    holders + ")";
   lack.message += ": " + short_text(bound, lack.wanted - free) + " short. " + way_out(bound, ask, free);
   return lack;
 }
