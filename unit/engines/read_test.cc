@@ -1,0 +1,172 @@
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "catch.h"
+#include "decision_log.h"
+#include "engines/metrics_text.h"
+
+using namespace strix;
+using namespace strix::engines;
+
+namespace {
+
+constexpr auto vllm = api::Engine::Vllm;
+constexpr auto llama = api::Engine::LlamaCpp;
+// As llama-server 0.7.0 words it.
+constexpr std::string_view loading =
+    R"({"error":{"message":"Loading model","type":"unavailable_error","code":503}})";
+
+std::string vllm_metrics(const std::string& running, const std::string& waiting) {
+  return "# HELP vllm:num_requests_running Number of requests in model execution batches.\n"
+         "# TYPE vllm:num_requests_running gauge\n"
+         "vllm:num_requests_running{engine=\"0\",model_name=\"/models/model\"} " +
+         running +
+         "\n"
+         "# TYPE vllm:num_requests_waiting gauge\n"
+         "vllm:num_requests_waiting{engine=\"0\",model_name=\"/models/model\"} " +
+         waiting +
+         "\n"
+         "vllm:num_requests_waiting_by_reason{engine=\"0\",model_name=\"m\",reason=\"capacity\"} 7.0\n";
+}
+
+}  // namespace
+
+TEST_CASE("health is read as each engine means it") {
+  CHECK(read_health(vllm, 0, "") == HealthReading::NotListening);
+  CHECK(read_health(vllm, 200, "") == HealthReading::Healthy);
+  CHECK(read_health(vllm, 503, "") == HealthReading::Failing);
+  CHECK(read_health(vllm, 503, loading) == HealthReading::Failing);
+  CHECK(read_health(vllm, 404, "") == HealthReading::Failing);
+  CHECK(read_health(llama, 0, "") == HealthReading::NotListening);
+  CHECK(read_health(llama, 503, loading) == HealthReading::Loading);
+  CHECK(read_health(llama, 503, R"({"error":{"message":"no slot available"}})") == HealthReading::Failing);
+  CHECK(read_health(llama, 500, loading) == HealthReading::Failing);
+  CHECK(read_health(llama, 200, R"({"status":"ok"})") == HealthReading::Healthy);
+}
+
+TEST_CASE("health is asked at the tier's own path where it has one") {
+  api::Tier tier = test::vllm_tier("coder", "a/b", 1, 1, 1);
+  CHECK(health_ask(tier).path == "/health");
+  tier.probe.path = "/ping";
+  CHECK(health_ask(tier).path == "/ping");
+  CHECK(health_ask(tier).method == "GET");
+}
+
+TEST_CASE("the warm-up is one token from the model that is served") {
+  api::Tier tier = test::vllm_tier("coder", "a/b", 1, 1, 1);
+  Ask ask = warm_up_ask(tier);
+  CHECK(ask.method == "POST");
+  CHECK(ask.path == "/v1/completions");
+  CHECK(ask.body == R"({"model":"coder","prompt":"Hello","max_tokens":1,"temperature":0})");
+  tier.served_model_name = "mine";
+  CHECK(warm_up_ask(tier).body == R"({"model":"mine","prompt":"Hello","max_tokens":1,"temperature":0})");
+  ask = warm_up_ask(test::llama_tier("utility", "m.gguf", 1, 1));
+  CHECK(ask.path == "/completion");
+  CHECK(ask.body == R"({"prompt":"Hello","n_predict":1,"cache_prompt":false})");
+}
+
+TEST_CASE("a warm-up worked when a completion came back, and its fault is told without the engine's text") {
+  CHECK_FALSE(read_warm_up(200, R"({"id":"x","choices":[{"text":"!"}]})"));
+  CHECK_FALSE(read_warm_up(200, R"({"index":0,"content":"","tokens_predicted":1})"));
+  CHECK(read_warm_up(0, "") == "warm-up got no answer");
+  CHECK(read_warm_up(500, R"({"error":"secret prompt"})") == "warm-up answered 500");
+  CHECK(read_warm_up(401, "") == "warm-up answered 401");
+  CHECK(read_warm_up(200, "<html>") == "warm-up answered 200 with something that is not JSON");
+  CHECK(read_warm_up(200, R"({"choices":[]})") == "warm-up answered 200 without a completion");
+  CHECK(read_warm_up(200, R"({"error":{"message":"x"}})") == "warm-up answered 200 without a completion");
+  CHECK(read_warm_up(200, "[1]") == "warm-up answered 200 without a completion");
+}
+
+TEST_CASE("the effective context is what one request may have") {
+  CHECK(effective_ask(vllm).path == "/v1/models");
+  CHECK(effective_ask(llama).path == "/props");
+  CHECK(
+      read_context_length_tokens(
+          vllm,
+          R"({"object":"list","data":[{"id":"coder","max_model_len":49152},{"id":"a/b","max_model_len":49152}]})") ==
+      49152);
+  CHECK(
+      read_context_length_tokens(
+          llama,
+          R"({"default_generation_settings":{"params":{},"n_ctx":8192},"total_slots":4,"is_sleeping":false})") ==
+      8192);
+  for (const char* body : {"", "{}", "[]", R"({"data":[]})", R"({"data":[{"max_model_len":null}]})",
+                           R"({"data":[{"max_model_len":0}]})", R"({"data":[{"max_model_len":"64k"}]})",
+                           R"({"default_generation_settings":{"n_ctx":-1}})"}) {
+    CAPTURE(body);
+    CHECK_FALSE(read_context_length_tokens(vllm, body));
+    CHECK_FALSE(read_context_length_tokens(llama, body));
+  }
+}
+
+TEST_CASE("load is the sum of an engine's requests") {
+  auto load = read_load(vllm, vllm_metrics("3.0", "1.0"));
+  REQUIRE(load);
+  CHECK(load->running == 3);
+  CHECK(load->waiting == 1);
+  CHECK_FALSE(load->idle());
+  CHECK(read_load(vllm, vllm_metrics("0.0", "0.0"))->idle());
+  CHECK(
+      read_load(vllm, vllm_metrics("1e1", "0") + "vllm:num_requests_running{engine=\"1\"} 2 1700000000000\n")
+          ->running == 12);
+  CHECK(read_load(llama, "llamacpp:requests_processing 2\nllamacpp:requests_deferred 0\n")->running == 2);
+  CHECK(read_load(llama, "llamacpp:requests_processing 0\r\nllamacpp:requests_deferred 5")->waiting == 5);
+}
+
+TEST_CASE("a load that cannot be told is absent, which counts as busy") {
+  CHECK_FALSE(read_load(vllm, ""));
+  CHECK_FALSE(read_load(llama, vllm_metrics("0", "0")));
+  CHECK_FALSE(read_load(llama, "llamacpp:requests_processing 2\n"));
+  for (const char* value : {"NaN", "+Inf", "-1", "", "x", "1x", "1e99"}) {
+    CAPTURE(value);
+    CHECK_FALSE(read_load(vllm, vllm_metrics(value, "0")));
+    CHECK_FALSE(read_load(vllm, vllm_metrics("0", value)));
+  }
+}
+
+TEST_CASE("labels may hold anything that Prometheus allows") {
+  CHECK(sum_of_series("a{m=\"x} 9\",n=\"\\\"} 8\"} 1\n", "a") == 1.0);
+  CHECK(sum_of_series("  a {m=\"\"}\t+2.5\n", "a") == 2.5);
+  CHECK(sum_of_series("a_b 3\naa 4\na 5\n#a 6\n", "a") == 5.0);
+  CHECK_FALSE(sum_of_series("a{m=\"x 1\n", "a"));
+  CHECK_FALSE(sum_of_series("a{m=\"\\", "a"));
+  CHECK_FALSE(sum_of_series("a\n", "a"));
+  CHECK_FALSE(sum_of_series(std::string(9u << 20, 'a'), "a"));
+}
+
+TEST_CASE("recorded metrics of a real vLLM are read, where the recordings are") {
+  const char* folder = std::getenv("STRIX_FIXTURES");
+  if (!folder) return;
+  std::ifstream file(std::string(folder) + "/vllm-cpu/metrics.txt");
+  std::stringstream text;
+  text << file.rdbuf();
+  auto load = read_load(vllm, text.str());
+  REQUIRE(load);
+  CHECK(load->idle());
+}
+
+TEST_CASE("readers survive what a random or hostile peer sends") {
+  uint64_t state = 7;
+  auto random = [&] { return (state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 33; };
+  const std::string alphabet = "{}[]\":,.0123456789eE+-naultrsf \\\n\x01\xff";
+  std::string good = vllm_metrics("1.0", "2.0") + std::string(loading);
+  for (int i = 0; i < 10000; ++i) {
+    std::string text = i % 2 ? good : std::string();
+    for (size_t j = random() % 64; j > 0; --j) {
+      char c = alphabet[random() % alphabet.size()];
+      if (text.empty() || random() % 2)
+        text += c;
+      else
+        text[random() % text.size()] = c;
+    }
+    for (auto engine : {vllm, llama}) {
+      auto load = read_load(engine, text);
+      if (load && (load->running < 0 || load->waiting < 0)) FAIL("negative load");
+      auto tokens = read_context_length_tokens(engine, text);
+      if (tokens && *tokens <= 0) FAIL("no context");
+      (void)read_health(engine, 503, text);
+      (void)read_warm_up(200, text);
+    }
+  }
+}
