@@ -13,6 +13,8 @@ namespace {
 // window stays shut until the pod is gone.
 constexpr int64_t termination_grace_seconds = 30;
 
+constexpr int unprivileged_port_first = 1024;
+
 Sight sight_of(const PodInput& input) {
   return {.spec = input.stack->spec, .tier = *input.tier, .node = *input.node};
 }
@@ -76,13 +78,10 @@ void write_container_security(json::Writer& writer, const PodInput& input) {
   } else {
     writer.member("allowPrivilegeEscalation", false);
     if (!uses_gpu(*input.tier)) {
-      writer.key("capabilities")
-          .begin_object()
-          .key("drop")
-          .begin_array()
-          .string("ALL")
-          .end_array()
-          .end_object();
+      writer.key("capabilities").begin_object().key("drop").begin_array().string("ALL").end_array();
+      if (input.tier->port < unprivileged_port_first)
+        writer.key("add").begin_array().string("NET_BIND_SERVICE").end_array();  // restricted allows this one
+      writer.end_object();
       writer.key("seccompProfile").begin_object().member("type", "RuntimeDefault").end_object();
     }
   }

@@ -26,32 +26,30 @@ std::string after(const Args& args, const std::string& flag) {
 
 TEST_CASE("vLLM's command line for the decision log's orchestrator") {
   auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
-  CHECK(
-      line(stack.spec.tiers[0]) ==
-      Args{
-          "serve",
-          "/models/Qwen/Qwen2.5-14B-Instruct",
-          "--host",
-          "0.0.0.0",
-          "--port",
-          "8001",
-          "--served-model-name",
-          "orchestrator",
-          "Qwen/Qwen2.5-14B-Instruct",
-          "--max-model-len",
-          "65536",
-          "--gpu-memory-utilization",
-          "0.35",
-          "--max-num-seqs",
-          "4",
-          "--tensor-parallel-size",
-          "1",
-          "--enable-prefix-caching",
-          "--enable-auto-tool-choice",
-          "--tool-call-parser",
-          "hermes",
-          "--hf-overrides",
-          R"({"rope_parameters":{"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":32768}})"});
+  CHECK(line(stack.spec.tiers[0]) == Args{"serve",
+                                          "/models/Qwen/Qwen2.5-14B-Instruct",
+                                          "--host",
+                                          "0.0.0.0",
+                                          "--port",
+                                          "8001",
+                                          "--served-model-name",
+                                          "orchestrator",
+                                          "Qwen/Qwen2.5-14B-Instruct",
+                                          "--max-model-len",
+                                          "65536",
+                                          "--gpu-memory-utilization",
+                                          "0.35",
+                                          "--max-num-seqs",
+                                          "4",
+                                          "--tensor-parallel-size",
+                                          "1",
+                                          "--enable-prefix-caching",
+                                          "--enable-auto-tool-choice",
+                                          "--tool-call-parser",
+                                          "hermes",
+                                          "--hf-overrides",
+                                          R"({"rope_parameters":{"rope_type":"yarn","factor":4.0,)"
+                                          R"("original_max_position_embeddings":32768}})"});
 }
 
 TEST_CASE("llama-server's command line for the decision log's reviewer") {

@@ -185,11 +185,15 @@ TEST_CASE("ports, images and pull policy are as declared") {
   stack.spec.tiers[utility].host_port = 18012;
   stack.spec.tiers[utility].limits = {.cpu = "8", .memory = "6Gi"};
   auto own = render(test::pod_input(stack, utility));
+  CHECK_FALSE(own.container()["securityContext"]["capabilities"]["add"].exists());
   CHECK(own.container()["image"].string_or("") == "localhost/llama:1");
   CHECK(own.container()["imagePullPolicy"].string_or("") == "Never");
   CHECK(own.container()["ports"].at(0)["hostPort"].integer_or(0) == 18012);
   CHECK(own.container()["resources"]["limits"]["memory"].string_or("") == "6Gi");
   CHECK(own.container()["resources"]["requests"].size() == 0);  // never made equal by us
+  stack.spec.tiers[utility].port = 80;
+  auto low = render(test::pod_input(stack, utility));
+  CHECK(low.container()["securityContext"]["capabilities"]["add"].at(0).string_or("") == "NET_BIND_SERVICE");
 }
 
 TEST_CASE("the template hash changes with what makes a new pod necessary, and with nothing else") {

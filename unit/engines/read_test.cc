@@ -81,16 +81,10 @@ TEST_CASE("a warm-up worked when a completion came back, and its fault is told w
 TEST_CASE("the effective context is what one request may have") {
   CHECK(effective_ask(vllm).path == "/v1/models");
   CHECK(effective_ask(llama).path == "/props");
-  CHECK(
-      read_context_length_tokens(
-          vllm,
-          R"({"object":"list","data":[{"id":"coder","max_model_len":49152},{"id":"a/b","max_model_len":49152}]})") ==
-      49152);
-  CHECK(
-      read_context_length_tokens(
-          llama,
-          R"({"default_generation_settings":{"params":{},"n_ctx":8192},"total_slots":4,"is_sleeping":false})") ==
-      8192);
+  CHECK(read_context_length_tokens(vllm, R"({"object":"list","data":[{"id":"coder","max_model_len":49152},)"
+                                         R"({"id":"a/b","max_model_len":49152}]})") == 49152);
+  CHECK(read_context_length_tokens(llama, R"({"default_generation_settings":{"params":{},"n_ctx":8192},)"
+                                          R"("total_slots":4,"is_sleeping":false})") == 8192);
   for (const char* body : {"", "{}", "[]", R"({"data":[]})", R"({"data":[{"max_model_len":null}]})",
                            R"({"data":[{"max_model_len":0}]})", R"({"data":[{"max_model_len":"64k"}]})",
                            R"({"default_generation_settings":{"n_ctx":-1}})"}) {
