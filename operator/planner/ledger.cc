@@ -114,7 +114,8 @@ std::string holders_text(Bound bound, const std::vector<Entry>& held) {
 // its own stack's profile may be larger than the strictest one; rounded up, so that the answer fits.
 Claim with_fraction(const Claim& claim, int milli) {
   int64_t bytes = clamp(claim.gpu_bytes), fraction = claim.gpu_fraction_milli;
-  int64_t total = bytes / fraction * 1000 + (bytes % fraction * 1000 + fraction - 1) / fraction;
+  int64_t rest = (bytes % fraction * 1000 + fraction - 1) / fraction;
+  int64_t total = add(checked_multiply(bytes / fraction, 1000).value_or(bytes_most), rest);
   Claim other = claim;
   other.gpu_fraction_milli = milli;
   other.gpu_bytes = fraction_bytes(total, milli);
