@@ -5,7 +5,7 @@
 #include <sys/utsname.h>
 
 #include <atomic>
-#include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <ctime>
 #include <memory>
@@ -63,8 +63,7 @@ class Operator {
   bool may_write() const { return !options_.leader_elect || (elector_ && elector_->is_leading()); }
   void wake_every_stack();
   void lead();
-  serve::HealthChecks live_checks();
-  serve::HealthChecks ready_checks();
+  Status listen();
 
   const RunOptions options_;
   const std::string identity_ = kube::make_identity();
@@ -82,6 +81,8 @@ class Operator {
   std::unique_ptr<EventWriter> events_;
   std::unique_ptr<reconcile::StackReconciler> stacks_;
   std::unique_ptr<Workers> workers_;
+  serve::Health alive_, ready_;
+  const serve::Endpoints endpoints_{alive_, ready_, registry_};
   std::unique_ptr<serve::Listener> listener_;
   std::atomic<bool> elected_{false}, lost_{false};
   bool leading_ = false;
@@ -123,29 +124,41 @@ void Operator::wake_every_stack() {
   for (const auto& stack : cache_->stack_names()) queue_->add(stack_key(stack));
 }
 
-serve::HealthChecks Operator::live_checks() {
-  return {{"elector", [this]() -> std::optional<std::string> {
-             if (!elector_ || boot_now() - elector_->heartbeat() < heartbeat_silence_millis) return std::nullopt;
-             return "the election has stood still";
-           }}};
+// "0.0.0.0:8080"
+Result<std::pair<std::string, int>> split_address(const std::string& text) {
+  size_t colon = text.rfind(':');
+  int port = 0;
+  const char* end = text.data() + text.size();
+  bool number = colon != std::string::npos && std::from_chars(text.data() + colon + 1, end, port).ptr == end;
+  if (!number || port < 1 || port > 65535)
+    return Error{ErrorKind::Invalid, "--listen: " + text + " is not address:port, such as 0.0.0.0:8080", 0};
+  return std::pair(text.substr(0, colon), port);
 }
 
-serve::HealthChecks Operator::ready_checks() {
-  return {{"informers", [this]() -> std::optional<std::string> {
-             if (cache_->synced()) return std::nullopt;
-             return "not synced";
-           }}};
+Status Operator::listen() {
+  alive_.add("elector", [this]() -> std::optional<std::string> {
+    if (!elector_ || boot_now() - elector_->heartbeat() < heartbeat_silence_millis) return std::nullopt;
+    return "the election has stood still";
+  });
+  ready_.add("informers", [this]() -> std::optional<std::string> {
+    if (cache_->synced()) return std::nullopt;
+    return "not synced";
+  });
+  auto address = split_address(options_.listen);
+  if (!address) return address.error();
+  auto listener = serve::Listener::open(address->first, address->second, [this](auto method, auto target) {
+    if (target.starts_with("/metrics")) queue_->update_metrics();
+    return endpoints_.answer(method, target);
+  });
+  if (!listener) return listener.error();
+  listener_ = std::move(listener).value();
+  return success();
 }
 
 // Health first, then caches, then the election: a replica that waits for the lease answers probes and metrics.
 Status Operator::start() {
   if (!options_.listen.empty()) {
-    auto listener = serve::Listener::open(options_.listen, {live_checks(), ready_checks(), [this] {
-                                                              queue_->update_metrics();
-                                                              return registry_.expose();
-                                                            }});
-    if (!listener) return listener.error();
-    listener_ = std::move(*listener);
+    if (auto listening = listen(); !listening) return listening;
   }
   cache_->start();
   if (!options_.leader_elect) {
@@ -161,7 +174,7 @@ Status Operator::start() {
                                         lost_ = true;
                                       }});
   if (!elector) return elector.error();
-  elector_ = std::move(*elector);
+  elector_ = std::move(elector).value();
   elector_->start();
   return success();
 }
@@ -208,9 +221,9 @@ int run(const RunOptions& options) {
     log::error("no way to the API server", {{"error", config.error().text}});
     return exit_not_started;
   }
-  config->user_agent = user_agent();
+  config.value().user_agent = user_agent();
   log::info("starting", {{"version", STRIX_VERSION}, {"server", config->server}});
-  Operator process(options, std::move(*config));
+  Operator process(options, std::move(config).value());
   if (auto started = process.start(); !started) {
     log::error("could not start", {{"error", started.error().text}});
     return exit_not_started;

@@ -13,20 +13,28 @@ constexpr int64_t connect_timeout_millis = 2'000;
 
 std::string_view name_of(AskKind kind) {
   switch (kind) {
-    case AskKind::Health: return "health";
-    case AskKind::WarmUp: return "warm-up";
-    case AskKind::Effective: return "effective settings";
-    case AskKind::Load: return "load";
+    case AskKind::Health:
+      return "health";
+    case AskKind::WarmUp:
+      return "warm-up";
+    case AskKind::Effective:
+      return "effective settings";
+    case AskKind::Load:
+      return "load";
   }
   return "probe";
 }
 
 engines::Ask ask_of(AskKind kind, const api::Tier& tier) {
   switch (kind) {
-    case AskKind::Health: return engines::health_ask(tier);
-    case AskKind::WarmUp: return engines::warm_up_ask(tier);
-    case AskKind::Effective: return engines::effective_ask(tier.engine);
-    case AskKind::Load: return engines::load_ask(tier.engine);
+    case AskKind::Health:
+      return engines::health_ask(tier);
+    case AskKind::WarmUp:
+      return engines::warm_up_ask(tier);
+    case AskKind::Effective:
+      return engines::effective_ask(tier.engine);
+    case AskKind::Load:
+      return engines::load_ask(tier.engine);
   }
   return engines::health_ask(tier);
 }
@@ -49,7 +57,8 @@ void read_body(AskKind kind, const api::Tier& tier, int status, std::string_view
   switch (kind) {
     case AskKind::Health:
       answer.health = engines::read_health(tier.engine, status, body);
-      if (answer.health != engines::HealthReading::Healthy) answer.complaint = fmt::format("health answered {}", status);
+      if (answer.health != engines::HealthReading::Healthy)
+        answer.complaint = fmt::format("health answered {}", status);
       return;
     case AskKind::WarmUp: {
       auto complaint = engines::read_warm_up(status, body);
@@ -58,7 +67,8 @@ void read_body(AskKind kind, const api::Tier& tier, int status, std::string_view
       return;
     }
     case AskKind::Effective:
-      if (status == 200) answer.context_length_tokens = engines::read_context_length_tokens(tier.engine, body);
+      if (status == 200)
+        answer.context_length_tokens = engines::read_context_length_tokens(tier.engine, body);
       return;
     case AskKind::Load:
       if (status == 200) answer.load = engines::read_load(tier.engine, body);
@@ -94,8 +104,8 @@ Answer read_answer(AskKind kind, const api::Tier& tier, const Result<http::Respo
     answer.complaint = fmt::format("{}: no answer in time", name_of(kind));
   } else if (result.error().kind == ErrorKind::Invalid) {
     answer.health = engines::HealthReading::Failing;
-    answer.complaint = fmt::format("{} answered more than {} KiB, or not in HTTP", name_of(kind),
-                                   answer_bytes_max / 1024);
+    answer.complaint =
+        fmt::format("{} answered more than {} KiB, or not in HTTP", name_of(kind), answer_bytes_max / 1024);
   } else {
     answer.delivery = Delivery::Refused;
     answer.health = engines::read_health(tier.engine, 0, "");

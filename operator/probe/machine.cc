@@ -24,10 +24,14 @@ constexpr int64_t load_age_millis_max = 2'000;
 
 int64_t deadline_of(AskKind kind) {
   switch (kind) {
-    case AskKind::Health: return 5'000;
-    case AskKind::WarmUp: return 120'000;  // the first forward pass may compile kernels
-    case AskKind::Effective: return 5'000;
-    case AskKind::Load: return 2'000;
+    case AskKind::Health:
+      return 5'000;
+    case AskKind::WarmUp:
+      return 120'000;  // the first forward pass may compile kernels
+    case AskKind::Effective:
+      return 5'000;
+    case AskKind::Load:
+      return 2'000;
   }
   return 5'000;
 }
@@ -62,10 +66,14 @@ void health_before_serving(State& state, const Answer& answer, Now now) {
     return;
   }
   switch (answer.health) {
-    case HealthReading::NotListening: return enter(state, ProbePhase::NotListening, "", now);
-    case HealthReading::Loading: return enter(state, ProbePhase::Loading, "", now);
-    case HealthReading::Failing: return enter(state, ProbePhase::Loading, answer.complaint, now);
-    case HealthReading::Healthy: break;
+    case HealthReading::NotListening:
+      return enter(state, ProbePhase::NotListening, "", now);
+    case HealthReading::Loading:
+      return enter(state, ProbePhase::Loading, "", now);
+    case HealthReading::Failing:
+      return enter(state, ProbePhase::Loading, answer.complaint, now);
+    case HealthReading::Healthy:
+      break;
   }
   // Between two warm-ups, what the last one answered is still what there is to say.
   bool again = state.reading.phase == ProbePhase::WarmingUp && state.warm_up_failures > 0;
@@ -133,10 +141,14 @@ void on_load(State& state, const Answer& answer, Now now) {
 void take(State& state, const Answer& answer, bool draining, Now now) {
   state.under_way = false;
   switch (answer.kind) {
-    case AskKind::Health: return on_health(state, answer, draining, now);
-    case AskKind::WarmUp: return on_warm_up(state, answer, now);
-    case AskKind::Effective: return on_effective(state, answer, now);
-    case AskKind::Load: return on_load(state, answer, now);
+    case AskKind::Health:
+      return on_health(state, answer, draining, now);
+    case AskKind::WarmUp:
+      return on_warm_up(state, answer, now);
+    case AskKind::Effective:
+      return on_effective(state, answer, now);
+    case AskKind::Load:
+      return on_load(state, answer, now);
   }
 }
 

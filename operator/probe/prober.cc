@@ -80,11 +80,11 @@ class TierProber::Rounds : public std::enable_shared_from_this<Rounds> {
  private:
   struct Entry {
     reconcile::ProbeTarget target;
-    std::optional<State> state;     // from the first address on
-    uint64_t serial = 0;            // of the question under way or the latest timer: older ones are stale
+    std::optional<State> state;  // from the first address on
+    uint64_t serial = 0;         // of the question under way or the latest timer: older ones are stale
     uint64_t timer = 0;
     BootMillis timer_at = 0;
-    http::RequestId request = 0;    // 0: none under way
+    http::RequestId request = 0;      // 0: none under way
     std::optional<Question> waiting;  // for one of the places
   };
 
@@ -105,15 +105,16 @@ class TierProber::Rounds : public std::enable_shared_from_this<Rounds> {
   bool stopped_ = false;
 };
 
-void TierProber::Rounds::replace(const api::NamespacedName& stack, std::vector<reconcile::ProbeTarget> targets) {
+void TierProber::Rounds::replace(const api::NamespacedName& stack,
+                                 std::vector<reconcile::ProbeTarget> targets) {
   if (stopped_) return;
   std::set<std::string> wanted;
   for (const auto& target : targets) wanted.insert(target.uid);
-  std::erase_if(entries_, [&](auto& item) {
-    bool gone = item.second.target.stack == stack && !wanted.contains(item.first);
-    if (gone) drop(item.second);
-    return gone;
-  });
+  for (auto item = entries_.begin(); item != entries_.end();) {
+    bool gone = item->second.target.stack == stack && !wanted.contains(item->first);
+    if (gone) drop(item->second);
+    item = gone ? entries_.erase(item) : std::next(item);
+  }
   for (auto& target : targets) {
     std::string uid = target.uid;
     Entry& entry = entries_[uid];
@@ -139,7 +140,6 @@ void TierProber::Rounds::drop(Entry& entry) {
   --under_way_;
 }
 
-// `uid` by value: a callback's own copy may die with the entry.
 void TierProber::Rounds::step(const std::string& uid, std::optional<Answer> answer) {
   auto found = entries_.find(uid);
   if (found == entries_.end() || !found->second.state) return;
@@ -177,8 +177,8 @@ void TierProber::Rounds::arm(const std::string& uid, Entry& entry, BootMillis at
 void TierProber::Rounds::ask(const std::string& uid, Entry& entry, const Question& question) {
   ++under_way_;
   entry.serial = ++last_serial_;
-  auto done = [weak = weak_from_this(), uid, serial = entry.serial, kind = question.kind](
-                  const Result<http::Response>& result) {
+  auto done = [weak = weak_from_this(), uid, serial = entry.serial,
+               kind = question.kind](const Result<http::Response>& result) {
     if (auto self = weak.lock()) self->on_answer(uid, serial, kind, result);
   };
   entry.request = loop_.start(make_request(entry.target, question), std::move(done));
@@ -216,12 +216,13 @@ TierProber::TierProber(http::Loop& loop, Wake wake)
 
 TierProber::~TierProber() {
   // The loop runs one task at a time: once this one ran, no callback of ours runs.
-  std::promise<void> stopped;
-  loop_.post([&] {
-    rounds_->stop();
-    stopped.set_value();
+  auto stopped = std::make_shared<std::promise<void>>();
+  std::future<void> done = stopped->get_future();
+  loop_.post([rounds = rounds_, stopped] {
+    rounds->stop();
+    stopped->set_value();
   });
-  stopped.get_future().wait();
+  done.wait();
 }
 
 void TierProber::watch(const api::NamespacedName& stack, std::vector<reconcile::ProbeTarget> targets) {
