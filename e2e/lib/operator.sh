@@ -1,10 +1,12 @@
 # Why: builds the operator, gives it the account and the rights that manifests/ grant, and runs it beside the cluster as
 # that account: what its rights forbid fails here too.
 
-ROOT=$(cd "$here/.." && pwd)
-BUILD=${STRIX_BUILD:-$ROOT/.build/release}
-OPERATOR=$BUILD/strix-operator
-OPERATOR_PORT=$((PORT_BASE + 9))
+configure_operator() { # after configure
+  ROOT=$(cd "$here/.." && pwd)
+  OPERATOR=$ROOT/.build/release/strix-operator
+  OPERATOR_PORT=$((PORT_BASE + 9))
+  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
+}
 
 BUILD_PACKAGES="cmake ninja-build g++ ccache mold libcurl4-openssl-dev libyaml-cpp-dev rapidjson-dev libcpprest-dev
 libboost-system-dev libssl-dev libfmt-dev libcli11-dev catch2 zlib1g-dev"
@@ -27,7 +29,6 @@ build_packages_ensure() {
 build_target() { # PRESET TARGET...
   local preset=$1
   shift
-  export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1 CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}
   mkdir -p "$STATE/logs" "$ROOT/.build/$preset"
   (cd "$ROOT" && cmake --preset "$preset" && cmake --build --preset "$preset" --target "$@") >"$STATE/logs/build-$preset.log" 2>&1 ||
     { show_log "build-$preset"; die "the build of $* failed"; }
@@ -42,7 +43,7 @@ build_operator() {
 install_api() { # the CRD, and the account with its rights
   kc apply --server-side --force-conflicts -f "$ROOT/crds" >/dev/null
   kc wait --for=condition=Established crd/inferencestacks.inference.strix.dev --timeout=30s >/dev/null
-  kc apply -k "$ROOT/manifests" >/dev/null
+  kc apply --server-side --force-conflicts -k "$ROOT/manifests" >/dev/null
 }
 
 operator_kubeconfig() { # a kubeconfig with the service account's own token

@@ -134,9 +134,10 @@ class Informer {
  public:
   using Object = std::shared_ptr<const T>;
 
+  // The options are copied twice: the order in which arguments are evaluated is open, so none may be moved from.
   Informer(WatchPorts ports, metrics::Registry& registry, InformerOptions<T> options)
       : core_(std::make_shared<InformerCore>(std::move(ports), registry, core_options(options),
-                                             core_decode(std::move(options)))) {}
+                                             core_decode(options))) {}
   ~Informer() { core_->stop(); }
   Informer(const Informer&) = delete;
   Informer& operator=(const Informer&) = delete;

@@ -1,0 +1,87 @@
+"""Why: the operator itself dies, freezes and loses its API server, and the stack does not notice."""
+import random
+
+from .harness import *
+
+API = Api()
+
+
+@test("killed at random moments of a start and started again, it ends Ready and never makes two pods of a tier", 300)
+def kills():
+    rng = random.Random(20)
+    with Namespace(API, "e2e-kill") as ns:
+        operator = Operator()
+        with Recording(API, pods_path(ns.name)) as seen:
+            operator.start(ready=False)
+            ns.apply(stack("s", ns.name, [gpu_tier(n, p, 0.2, load=1) for n, p in (("one", 8001), ("two", 8002), ("three", 8003))]))
+            for _ in range(30):
+                time.sleep(rng.uniform(0.02, 1.2))
+                operator.kill()
+                operator.start(ready=False)
+            ns.wait_ready(seconds=120)
+            alive = {}
+            for _, kind, pod in seen.events:
+                name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+                if kind == "DELETED":
+                    alive.get(name, set()).discard(uid)
+                else:
+                    alive.setdefault(name, set()).add(uid)
+                assert len(alive[name]) <= 1, f"two pods of {name}"
+        ns.delete()
+        ns.wait_gone()
+        operator.stop()
+
+
+@test("the API server is restarted during a start, and the start carries on", 240)
+def api_restart():
+    with Namespace(API, "e2e-api") as ns, Operator("--lease-name", "strix-operator") as operator:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, load=3), gpu_tier("two", 8002, 0.3, load=1)]))
+        until("one loads", lambda: not gated(ns.pod("s-one")))
+        cluster("restart", "apiserver")
+        if not operator.alive():  # a lease that could not be renewed ends the process; its supervisor starts it again
+            operator.start()
+        ns.wait_ready(seconds=120)
+
+
+@test("of two operators one acts; when it dies the other takes over within the lease, and a frozen one opens nothing", 240)
+def two_operators():
+    with Namespace(API, "e2e-lease") as ns:
+        first = Operator(name="first").start()
+        second = Operator(name="second").start()
+        try:
+            ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2)]))
+            ns.wait_ready()
+            begun = time.monotonic()
+            first.kill()
+            ns.edit("s", lambda spec: spec["tiers"].append(gpu_tier("two", 8002, 0.2)))
+            ns.wait_ready()
+            assert time.monotonic() - begun < 30
+            first.start()
+            ns.edit("s", lambda spec: spec["tiers"].append(gpu_tier("three", 8003, 0.2, load=1)))
+            second.signal(signal.SIGSTOP)
+            ns.wait_ready()
+            second.signal(signal.SIGCONT)
+            until("the frozen leader ends", lambda: not second.alive(), 30)
+            assert second.process.returncode != 0
+        finally:
+            first.kill()
+            second.kill()
+
+
+@test("a settled stack costs the API server nothing but the lease and the watches", 420)
+def settled():
+    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "300"))
+    with Namespace(API, "e2e-settled") as ns, Operator() as operator:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2), cpu_tier("two", 8002)]))
+        ns.wait_ready()
+        time.sleep(5)
+        lines, audit = len(operator.log_lines()), Audit("strix-operator/")
+        address, end, asked = service_address(API, ns.name, "s-two"), time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            assert chat(address, tokens=4)
+            asked += 1
+            time.sleep(1)
+        table = {k: n for k, n in audit.table().items() if not k.startswith("watch ") and " leases " not in k}
+        assert not table, table
+        assert len(operator.log_lines()) == lines, operator.log_lines()[lines:]
+        print(f"        {asked} requests answered; asked of the API server: {audit.table()}")
