@@ -211,7 +211,7 @@ def gpu_tier(name, port, fraction=0.2, load=0.5, weights_gib=4, env=None, **more
     """A tier on the stand-in engine; `load` is how long it loads, in seconds."""
     values = {"STRIX_STANDIN_LOAD_SECONDS": str(load), "STRIX_STANDIN_WEIGHT_BYTES": str(weights_gib << 30), **(env or {})}
     return {"name": name, "engine": "vllm", "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct"}, "port": port,
-            "contextLength": 8192, "memory": {"gpuFraction": fraction},
+            "imagePullPolicy": "IfNotPresent", "contextLength": 8192, "memory": {"gpuFraction": fraction},
             "env": [{"name": k, "value": v} for k, v in values.items()], **more}
 
 

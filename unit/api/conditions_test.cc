@@ -19,7 +19,8 @@ TEST_CASE("a condition that is new gets the time of now") {
 }
 
 TEST_CASE("a condition keeps its time while its status stays, whatever else changes") {
-  auto merged = merge_conditions({make("Ready", "False", 1000, "Starting")}, {make("Ready", "False", 0, "Waiting")}, 5000);
+  auto merged = merge_conditions({make("Ready", "False", 1000, "Starting")},
+                                 {make("Ready", "False", 0, "Waiting")}, 5000);
   CHECK(merged[0].last_transition == 1000);
   CHECK(merged[0].reason == "Waiting");
 }

@@ -64,7 +64,8 @@ TEST_CASE("a pod is read with its gates, its conditions and only the container c
 }
 
 TEST_CASE("a container that ended or waits is read with why") {
-  auto ended = test::parse(R"({"metadata":{"name":"p"},"status":{"phase":"Failed","containerStatuses":[{"name":"engine",
+  auto ended = test::parse(
+      R"({"metadata":{"name":"p"},"status":{"phase":"Failed","containerStatuses":[{"name":"engine",
     "state":{"terminated":{"exitCode":137,"signal":9,"reason":"OOMKilled","message":"m",
     "startedAt":"2026-02-03T04:05:06Z","finishedAt":"2026-02-03T04:05:36Z"}}}]}})");
   auto pod = api::decode_pod(ended.root());
@@ -106,13 +107,16 @@ TEST_CASE("a node is read with readiness, boot id, memory and extended resources
   CHECK(node->unschedulable);
   CHECK(node->metadata.label("kubernetes.io/hostname") == "h");
   CHECK(node->metadata.annotations.empty());
-  CHECK(node->allocatable == std::map<std::string, int64_t>{{"memory", 128000000LL * 1024}, {"squat.ai/dri", 4}});
+  CHECK(node->allocatable ==
+        std::map<std::string, int64_t>{{"memory", 128000000LL * 1024}, {"squat.ai/dri", 4}});
 }
 
 TEST_CASE("a node whose Ready is Unknown, or that says nothing, is not ready") {
   auto silent = api::decode_node(test::parse(R"({"metadata":{"name":"n"}})").root());
   CHECK_FALSE(silent->ready);
-  auto unknown = api::decode_node(test::parse(
-      R"({"metadata":{"name":"n"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}})").root());
+  auto unknown = api::decode_node(
+      test::parse(
+          R"({"metadata":{"name":"n"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}})")
+          .root());
   CHECK_FALSE(unknown->ready);
 }

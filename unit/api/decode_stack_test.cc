@@ -1,5 +1,5 @@
-#include "catch.h"
 #include "base/bytes.h"
+#include "catch.h"
 #include "manifest.h"
 
 using namespace strix;
@@ -157,27 +157,27 @@ spec:
   - {name: good, engine: llamacpp, port: 8003}
 )");
   REQUIRE(stack.ok());
-  CHECK(stack->decode_errors ==
-        std::vector<std::string>{
-            "spec.suspend: must be true or false",
-            "spec.nodes: must be a list",
-            "spec.tiers[0]: must be an object",
-            "spec.tiers[0].engine: is required; write vllm or llamacpp",
-            "spec.tiers[1].name: must be a string; put it in quotes",
-            "spec.tiers[1].engine: 'ollama' is not known; write vllm or llamacpp",
-            "spec.tiers[1].contextLength: must be a whole number within 64 bits",
-            "spec.tiers[1].memory.gpuFraction: must be a number such as 0.35",
-            "spec.tiers[1].threads: 99999999999 is out of range",
-            "spec.tiers[1].threads: must be 1 to 1024",
-            "spec.tiers[1].port: must be a whole number within 64 bits",
-        });
+  CHECK(stack->decode_errors == std::vector<std::string>{
+                                    "spec.suspend: must be true or false",
+                                    "spec.nodes: must be a list",
+                                    "spec.tiers[0]: must be an object",
+                                    "spec.tiers[0].engine: is required; write vllm or llamacpp",
+                                    "spec.tiers[1].name: must be a string; put it in quotes",
+                                    "spec.tiers[1].engine: 'ollama' is not known; write vllm or llamacpp",
+                                    "spec.tiers[1].contextLength: must be a whole number within 64 bits",
+                                    "spec.tiers[1].memory.gpuFraction: must be a number such as 0.35",
+                                    "spec.tiers[1].threads: 99999999999 is out of range",
+                                    "spec.tiers[1].threads: must be 1 to 1024",
+                                    "spec.tiers[1].port: must be a whole number within 64 bits",
+                                });
   REQUIRE(stack->spec.tiers.size() == 3);
   CHECK(stack->spec.tiers[2].name == "good");
   CHECK(stack->spec.tiers[2].port == 8003);
 }
 
 TEST_CASE("a spec that is missing or no object is told") {
-  CHECK(test::decode_yaml("metadata: {name: a}")->decode_errors == std::vector<std::string>{"spec: is required"});
+  CHECK(test::decode_yaml("metadata: {name: a}")->decode_errors ==
+        std::vector<std::string>{"spec: is required"});
   CHECK(test::decode_yaml("{metadata: {name: a}, spec: [1]}")->decode_errors ==
         std::vector<std::string>{"spec: must be an object"});
 }
@@ -192,8 +192,8 @@ TEST_CASE("lists without an end are read to a bound") {
 
 TEST_CASE("fractions are whole thousandths") {
   auto fraction = [](const std::string& written) {
-    auto stack = test::decode_yaml("{metadata: {name: a}, spec: {tiers: [{engine: vllm, memory: {gpuFraction: " +
-                                   written + "}}]}}");
+    auto stack = test::decode_yaml(
+        "{metadata: {name: a}, spec: {tiers: [{engine: vllm, memory: {gpuFraction: " + written + "}}]}}");
     return stack->spec.tiers[0].gpu_fraction_milli;
   };
   CHECK(fraction("0.29") == 290);

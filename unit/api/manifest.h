@@ -22,7 +22,8 @@ inline bool is_json_number(const std::string& text) {
   if (text[begin] == '0' && text.size() > begin + 1 && text[begin + 1] != '.') return false;
   if (digits.find(text.back()) == std::string::npos) return false;
   bool has_exponent = text.find_first_of("eE") != std::string::npos;
-  return text.find_first_not_of(has_exponent ? "0123456789.eE+-" : "0123456789.", begin) == std::string::npos &&
+  return text.find_first_not_of(has_exponent ? "0123456789.eE+-" : "0123456789.", begin) ==
+             std::string::npos &&
          text.find('.') == text.rfind('.');
 }
 

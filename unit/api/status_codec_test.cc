@@ -15,9 +15,17 @@ api::TierStatus tier_named(const char* name) {
 api::StackStatus sample_status() {
   api::StackStatus status;
   status.observed_generation = 3;
-  status.conditions.push_back({.type = "Ready", .status = "True", .reason = "AllTiersServing", .message = "All 2.",
-                               .last_transition = 1770091506000, .observed_generation = 3});
-  status.summary = {.ready = "2/2", .status = "Ready", .gpu = "0.92", .pool = "116.2/122.2Gi", .headroom = "6.0Gi",
+  status.conditions.push_back({.type = "Ready",
+                               .status = "True",
+                               .reason = "AllTiersServing",
+                               .message = "All 2.",
+                               .last_transition = 1770091506000,
+                               .observed_generation = 3});
+  status.summary = {.ready = "2/2",
+                    .status = "Ready",
+                    .gpu = "0.92",
+                    .pool = "116.2/122.2Gi",
+                    .headroom = "6.0Gi",
                     .nodes = "strix-halo"};
   api::TierStatus tier;
   tier.name = "coder";
@@ -29,14 +37,19 @@ api::StackStatus sample_status() {
   tier.node = "strix-halo";
   tier.restarts = 2;
   tier.consecutive_failures = 1;
-  tier.last_failure = api::Failure{.failure_class = "EngineDied", .message = "exit code 0", .time = 1770091508000};
+  tier.last_failure =
+      api::Failure{.failure_class = "EngineDied", .message = "exit code 0", .time = 1770091508000};
   tier.context_length_tokens = 49152;
   tier.gpu_fraction_milli = 550;
   tier.bytes = 68 * gib;
   tier.endpoint = "http://strix-coder.llm.svc:8002";
   status.tiers = {tier, tier_named("utility")};
-  status.memory.push_back({.node = "halo", .total_bytes = 128 * gib, .gpu_total_bytes = 124 * gib,
-                           .reserved_bytes = 6 * gib, .planned_bytes = 70 * gib, .held_bytes = 68 * gib,
+  status.memory.push_back({.node = "halo",
+                           .total_bytes = 128 * gib,
+                           .gpu_total_bytes = 124 * gib,
+                           .reserved_bytes = 6 * gib,
+                           .planned_bytes = 70 * gib,
+                           .held_bytes = 68 * gib,
                            .headroom_bytes = -gib});
   return status;
 }
@@ -81,7 +94,8 @@ TEST_CASE("a status apply names the object and its resourceVersion, and no uid")
   auto document = test::parse(api::encode_status_apply(stack, sample_status()));
   CHECK(document.root()["apiVersion"].string_or("") == "inference.strix.dev/v1alpha1");
   CHECK(document.root()["kind"].string_or("") == "InferenceStack");
-  CHECK(document.root()["metadata"].canonical() == R"({"name":"strix","namespace":"llm","resourceVersion":"7"})");
+  CHECK(document.root()["metadata"].canonical() ==
+        R"({"name":"strix","namespace":"llm","resourceVersion":"7"})");
   CHECK_FALSE(document.root()["spec"].exists());
 }
 
@@ -111,7 +125,8 @@ TEST_CASE("the fingerprint sees everything but times") {
 
 TEST_CASE("texts that the API server would refuse are written within its limits, once and for all") {
   api::StackStatus status;
-  status.conditions.push_back({.type = "Ready", .status = "False", .reason = "", .message = std::string(50000, 'x')});
+  status.conditions.push_back(
+      {.type = "Ready", .status = "False", .reason = "", .message = std::string(50000, 'x')});
   status.tiers.push_back(tier_named("a"));
   status.tiers[0].message = "log said \xff\xfe " + std::string(9000, '\x01');
   status.summary.status = std::string(1000, 'y');
@@ -127,7 +142,8 @@ TEST_CASE("texts that the API server would refuse are written within its limits,
 TEST_CASE("a status that nobody wrote yet has generation -1, and a broken one reads as if it were empty") {
   CHECK(test::minimal().status.observed_generation == -1);
   auto stack = test::decode_yaml(
-      "{metadata: {name: a}, spec: {}, status: {observedGeneration: x, conditions: {}, tiers: [7], summary: [], "
+      "{metadata: {name: a}, spec: {}, status: {observedGeneration: x, conditions: {}, tiers: [7], summary: "
+      "[], "
       "memory: 9}}");
   REQUIRE(stack.ok());
   CHECK(stack->status.observed_generation == -1);
