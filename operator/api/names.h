@@ -28,7 +28,7 @@ inline constexpr std::string_view label_instance = "app.kubernetes.io/instance";
 inline constexpr std::string_view annotation_template_hash = "inference.strix.dev/template-hash";
 inline constexpr std::string_view annotation_node = "inference.strix.dev/node";
 inline constexpr std::string_view annotation_claim = "inference.strix.dev/claim";    // ledger entry, JSON
-inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who last vouched for the gate
+inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who vouched for it
 inline constexpr std::string_view annotation_admitted_at = "inference.strix.dev/admitted-at";
 // Annotation of Services: hash of what was applied.
 inline constexpr std::string_view annotation_applied_hash = "inference.strix.dev/applied-hash";

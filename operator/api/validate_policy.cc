@@ -27,6 +27,7 @@ std::optional<std::vector<std::string_view>> folders(std::string_view path) {
 }
 
 bool lies_under(std::string_view path, std::string_view root) {
+  if (root.empty() || root.front() != '/') return false;
   auto inner = folders(path);
   auto outer = folders(root);
   if (!inner || !outer || inner->size() < outer->size()) return false;

@@ -98,7 +98,8 @@ TEST_CASE("a node is read with readiness, boot id, memory and extended resources
   auto document = test::parse(R"({"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"h"},
     "annotations":{"big":"x"}},"spec":{"unschedulable":true},"status":{"nodeInfo":{"bootID":"b1"},
     "conditions":[{"type":"MemoryPressure","status":"True"},{"type":"Ready","status":"True","message":"ok"}],
-    "allocatable":{"cpu":"16","memory":"128000000Ki","pods":"110","squat.ai/dri":"4","bad.example/x":"many"}}})");
+    "allocatable":{"cpu":"16","memory":"128000000Ki","pods":"110","squat.ai/dri":"4",
+    "bad.example/x":"many"}}})");
   auto node = api::decode_node(document.root());
   REQUIRE(node.ok());
   CHECK(node->ready);

@@ -15,8 +15,11 @@ spec:
   nodes:
   - name: halo
     selector: {kubernetes.io/hostname: strix-halo}
-    profile: {gfxTarget: gfx1150, unifiedMemory: 96Gi, gpuMemory: 90Gi, systemReserve: 1536Mi, maxGpuFraction: 0.9}
-    devices: {strategy: Privileged, resourceName: squat.ai/dri, paths: [/dev/kfd, /dev/dri], supplementalGroups: [44, 991]}
+    profile:
+      {gfxTarget: gfx1150, unifiedMemory: 96Gi, gpuMemory: 90Gi, systemReserve: 1536Mi, maxGpuFraction: 0.9}
+    devices:
+      {strategy: Privileged, resourceName: squat.ai/dri, paths: [/dev/kfd, /dev/dri],
+       supplementalGroups: [44, 991]}
     modelStore: {persistentVolumeClaim: {claimName: models}}
   engines:
     vllm: {image: example.com/vllm:1, env: [{name: A, value: b}], cache: {hostPath: {path: /var/cache/vllm}}}
@@ -138,7 +141,9 @@ TEST_CASE("every field of the spec is read: tiers") {
 TEST_CASE("unknown members are ignored, and null is as if it were not there") {
   auto stack = test::decode_yaml(R"(
 metadata: {name: strix}
-spec: {later: {a: 1}, suspend: null, nodes: null, tiers: [{name: a, engine: vllm, node: ~, memory: null, new: [1]}]})");
+spec:
+  {later: {a: 1}, suspend: null, nodes: null,
+   tiers: [{name: a, engine: vllm, node: ~, memory: null, new: [1]}]})");
   REQUIRE(stack.ok());
   CHECK(stack->decode_errors.empty());
   CHECK_FALSE(stack->spec.suspend);
@@ -153,7 +158,8 @@ spec:
   nodes: {halo: {}}
   tiers:
   - 7
-  - {name: 8, engine: ollama, port: eight, contextLength: 4096.5, memory: {gpuFraction: much}, threads: 99999999999}
+  - {name: 8, engine: ollama, port: eight, contextLength: 4096.5, memory: {gpuFraction: much},
+     threads: 99999999999}
   - {name: good, engine: llamacpp, port: 8003}
 )");
   REQUIRE(stack.ok());
