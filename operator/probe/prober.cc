@@ -88,7 +88,7 @@ class TierProber::Rounds : public std::enable_shared_from_this<Rounds> {
     std::optional<Question> waiting;  // for one of the places
   };
 
-  void drop(Entry& entry);
+  void drop(const Entry& entry);
   void step(const std::string& uid, std::optional<Answer> answer);
   void arm(const std::string& uid, Entry& entry, BootMillis at);
   void ask(const std::string& uid, Entry& entry, const Question& question);
@@ -134,7 +134,7 @@ void TierProber::Rounds::stop() {
   wake_ = nullptr;
 }
 
-void TierProber::Rounds::drop(Entry& entry) {
+void TierProber::Rounds::drop(const Entry& entry) {
   if (entry.request == 0) return;
   loop_.cancel(entry.request);  // its callback comes with a serial that nobody has any more
   --under_way_;

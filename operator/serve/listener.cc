@@ -2,6 +2,8 @@
 
 // cpprest defines a macro called U, which is a template parameter elsewhere.
 #define _TURN_OFF_PLATFORM_STRING
+// The library's macro U is a template parameter elsewhere.
+#define _TURN_OFF_PLATFORM_STRING
 #include <cpprest/http_listener.h>
 #include <fmt/format.h>
 #include <pplx/threadpool.h>
