@@ -115,6 +115,10 @@ Listener::Listener(std::unique_ptr<Port> port) : port_(std::move(port)) {}
 Listener::~Listener() = default;
 
 Result<std::unique_ptr<Listener>> Listener::open(const std::string& address, int port, Handler handler) {
+  // The library splits host and port at the first colon.
+  if (address.find(':') != std::string::npos)
+    return Error{ErrorKind::Invalid,
+                 fmt::format("listen on {}: only IPv4 addresses can be listened on", address)};
   start_pool();
   try {
     web::uri_builder builder;

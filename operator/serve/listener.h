@@ -20,7 +20,8 @@ using Handler = std::function<Reply(std::string_view method, std::string_view ta
 class Listener {
  public:
   // Plain HTTP on "0.0.0.0" or another IPv4 address. Errors: Unavailable (the port is taken, no such
-  // address). The first call starts the library's pool of two threads, which last as long as the process.
+  // address), Invalid (an IPv6 address). The first call starts the library's pool of two threads, which last
+  // as long as the process.
   static Result<std::unique_ptr<Listener>> open(const std::string& address, int port, Handler handler);
   // Closes the port and every connection; when it returns the handler is not running and will not be called.
   ~Listener();
