@@ -11,7 +11,7 @@ HOSTILE = os.path.join(ROOT, "unit", "api", "hostile")
 def hostile():
     files = sorted(glob.glob(os.path.join(HOSTILE, "*.yaml")))
     assert len(files) >= 30, f"{len(files)} manifests"
-    with Namespace(API, "e2e-bad") as ns, Operator() as operator:
+    with Operator() as operator, Namespace(API, "e2e-bad") as ns:
         ns.apply(stack("good", ns.name, [gpu_tier("one", 8001, 0.2)]))
         ns.wait_ready("good")
         wrong = []

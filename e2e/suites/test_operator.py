@@ -34,7 +34,7 @@ def kills():
 
 @test("the API server is restarted during a start, and the start carries on", 240)
 def api_restart():
-    with Namespace(API, "e2e-api") as ns, Operator("--lease-name", "strix-operator") as operator:
+    with Operator("--lease-name", "strix-operator") as operator, Namespace(API, "e2e-api") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, load=3), gpu_tier("two", 8002, 0.3, load=1)]))
         until("one loads", lambda: not gated(ns.pod("s-one")))
         cluster("restart", "apiserver")
@@ -71,7 +71,7 @@ def two_operators():
 @test("a settled stack costs the API server nothing but the lease and the watches", 420)
 def settled():
     seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "300"))
-    with Namespace(API, "e2e-settled") as ns, Operator() as operator:
+    with Operator() as operator, Namespace(API, "e2e-settled") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2), cpu_tier("two", 8002)]))
         ns.wait_ready()
         time.sleep(5)

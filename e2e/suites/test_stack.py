@@ -15,7 +15,7 @@ def order_is_proved(recording, namespace, names):
 
 @test("four tiers come up in order, each after the one before has answered health and a completion")
 def four_tiers():
-    with Namespace(API, "e2e-four") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-four") as ns:
         with Recording(API, pods_path(ns.name)) as seen:
             ns.apply(stack("s", ns.name, [gpu_tier("orchestrator", 8001, 0.35), gpu_tier("coder", 8002, 0.55, startAfter=["orchestrator"]),
                                           cpu_tier("reviewer", 8011), cpu_tier("utility", 8012)]))
@@ -36,7 +36,7 @@ def four_tiers():
 
 @test("two stacks on one node share one load window")
 def two_stacks():
-    with Namespace(API, "e2e-two") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-two") as ns:
         with Recording(API, pods_path(ns.name)) as seen:
             ns.apply(stack("a", ns.name, [gpu_tier("one", 8001, 0.2, load=1.5)]))
             ns.apply(stack("b", ns.name, [gpu_tier("two", 8002, 0.2, load=1.5)]))
@@ -49,7 +49,7 @@ def two_stacks():
 
 @test("one stack over two nodes uses the window of each at the same time")
 def two_nodes():
-    with Namespace(API, "e2e-nodes") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-nodes") as ns:
         nodes = [node_entry("left", "strix-1"), node_entry("right", "strix-2")]
         with Recording(API, pods_path(ns.name)) as seen:
             ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, load=2, node="left", env={"STRIX_STANDIN_POOL": "/cache/e2e-nodes-left"}),
@@ -62,7 +62,7 @@ def two_nodes():
 
 @test("a tier that never gets healthy holds the rest, and status says for what")
 def never_healthy():
-    with Namespace(API, "e2e-never") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-never") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, env={"STRIX_STANDIN_DIE": "never-ready"}), gpu_tier("two", 8002, 0.3)]))
         waiting = until("two says what it waits for", lambda: (lambda t: "one (Starting since" in t["message"] and t)(tier_status(ns.stack(), "two")))
         assert waiting["state"] == "Waiting" and waiting["reason"] == "Predecessor", waiting
@@ -76,7 +76,7 @@ def never_healthy():
 
 @test("a loading tier is aborted by an edit and by delete")
 def aborts():
-    with Namespace(API, "e2e-abort") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-abort") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, load=600)]))
         before = until("one loads", lambda: (lambda p: p and not gated(p) and p)(ns.pod("s-one")))["metadata"]["uid"]
         ns.edit("s", lambda spec: spec["tiers"][0].update(contextLength=4096))
@@ -88,7 +88,7 @@ def aborts():
 
 @test("an engine that dies, by a signal or with exit code 0, comes back in the window and leaves the others alone")
 def deaths():
-    with Namespace(API, "e2e-death") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-death") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1}), gpu_tier("two", 8002, 0.3)]))
         ns.wait_ready()
         other = ns.pod("s-two")["metadata"]["uid"]
@@ -104,59 +104,10 @@ def deaths():
 
 @test("a privileged GPU tier opens the device, a CPU tier cannot")
 def passthrough():
-    with Namespace(API, "e2e-device") as ns, Operator():
+    with Operator(), Namespace(API, "e2e-device") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("gpu", 8001, 0.2), cpu_tier("cpu", 8002)]))
         ns.wait_ready()
         opened = kubectl("-n", ns.name, "exec", "s-gpu", "--", "sh", "-c", f"exec 3<>{DEVICES}/kfd && echo opened", check=False)
         assert opened.stdout.strip() == "opened", opened.stderr
         refused = kubectl("-n", ns.name, "exec", "s-cpu", "--", "sh", "-c", f"ls {DEVICES}/kfd /dev/kfd", check=False)
         assert refused.returncode != 0, refused.stdout
-
-
-@test("delete in foreground, background and orphan mode; delete and apply again at once; suspend and resume")
-def deletes():
-    with Namespace(API, "e2e-delete") as ns, Operator():
-        wanted = stack("s", ns.name, [gpu_tier("one", 8001, 0.2), gpu_tier("two", 8002, 0.3)])
-        for mode in ("Foreground", "Background"):
-            ns.apply(wanted)
-            ns.wait_ready()
-            ns.delete(propagation=mode)
-            ns.wait_gone()
-            until(f"{mode}: no pods", lambda: not ns.pods(), 30)
-        ns.apply(wanted)
-        ns.wait_ready()
-        running = {n: p["metadata"]["uid"] for n, p in ns.pods().items()}
-        ns.delete(propagation="Orphan")
-        ns.wait_gone()
-        assert {n: p["metadata"]["uid"] for n, p in ns.pods().items()} == running
-        ns.apply(wanted)
-        ns.wait_ready()
-        assert {n: p["metadata"]["uid"] for n, p in ns.pods().items()} == running, "an orphan was not adopted"
-        ns.delete()
-        until("being deleted", lambda: (ns.api.find(stack_path(ns.name, "s")) or {"metadata": {"deletionTimestamp": 1}})["metadata"].get("deletionTimestamp"))
-        ns.wait_gone()
-        ns.apply(wanted)
-        ns.wait_ready()
-        ns.edit("s", lambda spec: spec.update(suspend=True))
-        until("suspended", lambda: ns.stack()["status"]["summary"]["status"] == "Suspended" and not ns.pods(), 60)
-        ns.edit("s", lambda spec: spec.update(suspend=False))
-        ns.wait_ready()
-
-
-@test("a node that comes later wakes the stack; two that match make it wait")
-def nodes_later():
-    with Namespace(API, "e2e-later") as ns, Operator():
-        entry = node_entry("halo")
-        entry["selector"] = {"e2e.strix.dev/role": "halo"}
-        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2)], nodes=[entry]))
-        until("NodeNotFound", lambda: condition(ns.stack(), "Ready")["reason"] == "NodeNotFound")
-        label = lambda node, value: API.merge(f"/api/v1/nodes/{node}", {"metadata": {"labels": {"e2e.strix.dev/role": value}}})
-        try:
-            label("strix-1", "halo")
-            label("strix-2", "halo")
-            until("NodeAmbiguous", lambda: condition(ns.stack(), "Ready")["reason"] == "NodeAmbiguous")
-            label("strix-2", None)
-            ns.wait_ready()
-        finally:
-            label("strix-1", None)
-            label("strix-2", None)

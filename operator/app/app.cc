@@ -17,6 +17,7 @@
 #include "app/version.h"
 #include "app/workers.h"
 #include "base/log.h"
+#include "engines/engine.h"
 #include "kube/elector.h"
 #include "probe/prober.h"
 #include "serve/endpoints.h"
@@ -101,7 +102,10 @@ Operator::Operator(const RunOptions& options, kube::Config config)
   nodes_ = std::make_unique<reconcile::NodeReconciler>(node_ports(), board_, identity_);
   prober_ = std::make_unique<probe::TierProber>(loop_, [this](const auto& stack) { queue_->add(stack_key(stack)); });
   events_ = std::make_unique<EventWriter>(client_, registry_, identity_);
-  stacks_ = std::make_unique<reconcile::StackReconciler>(stack_ports(), board_, options_.policy, identity_);
+  api::Policy policy = options_.policy;
+  policy.owned_flag = engines::owned_flag;
+  policy.owned_env = engines::owned_env();
+  stacks_ = std::make_unique<reconcile::StackReconciler>(stack_ports(), board_, std::move(policy), identity_);
   workers_ = std::make_unique<Workers>(*queue_, *stacks_, *nodes_, registry_);
 }
 
