@@ -93,7 +93,11 @@ void handle(const Handler& handler, http_request request) {
 class Listener::Port {
  public:
   Port(const web::uri& uri, Handler handler) : handler_(std::move(handler)), listener_(uri) {
-    listener_.support([this](http_request request) { handle(handler_, std::move(request)); });
+    auto answer = [this](http_request request) { handle(handler_, std::move(request)); };
+    listener_.support(answer);
+    // Two methods that the library answers itself; its TRACE would say back every header it was sent.
+    listener_.support(web::http::methods::OPTIONS, answer);
+    listener_.support(web::http::methods::TRCE, answer);
     listener_.open().wait();
   }
   ~Port() {
