@@ -65,7 +65,6 @@ class FakeLease {
     auto document = json::Document::parse(body);
     if (!document.ok()) return document.error();
     ++version_;
-    auto with_version = encode_lease("llm", "strix", {}, "1");
     json::Value spec = document->root()["spec"];
     record_ = LeaseRecord{spec["holderIdentity"].string_or(""), spec["leaseDurationSeconds"].integer_or(0),
                           spec["acquireTime"].string_or(""), spec["renewTime"].string_or(""),
