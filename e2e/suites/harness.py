@@ -163,7 +163,8 @@ def until(what, condition, seconds=30, every=0.05):
             answer = condition()
             if answer:
                 return answer
-        except (AssertionError, ApiError, OSError, http.client.HTTPException, KeyError, IndexError, ValueError) as error:
+        except (AssertionError, ApiError, OSError, http.client.HTTPException, KeyError, IndexError, TypeError,
+                ValueError) as error:
             last = error
         time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {what}" + (f" (last: {last})" if last else ""))
@@ -436,14 +437,14 @@ class Operator:
 
     port_next = 18080
 
-    def __init__(self, *flags, name="operator", elect=("--lease-duration-seconds", "4", "--renew-deadline-seconds", "3",
-                                                         "--retry-period-seconds", "1")):
+    def __init__(self, *flags, name="operator", privileged=True, roots=(MODELS, "/var/lib/strix-e2e"),
+                 elect=("--lease-duration-seconds", "4", "--renew-deadline-seconds", "3", "--retry-period-seconds", "1")):
         Operator.port_next += 1
         self.port = Operator.port_next
         self.log = os.path.join(STATE, "logs", f"e2e-{name}.log")
         self.command = [os.path.join(BUILD, "strix-operator"), "run", "--kubeconfig", os.path.join(STATE, "operator", "kubeconfig"),
-                        "--listen", f"127.0.0.1:{self.port}", "--allow-privileged-tiers", "--model-roots",
-                        f"{MODELS},/var/lib/strix-e2e", *elect, *flags]
+                        "--listen", f"127.0.0.1:{self.port}", "--model-roots", ",".join(roots),
+                        *(["--allow-privileged-tiers"] if privileged else []), *elect, *flags]
         self.process = None
 
     def __enter__(self):

@@ -11,8 +11,13 @@ HOSTILE = os.path.join(ROOT, "unit", "api", "hostile")
 def hostile():
     files = sorted(glob.glob(os.path.join(HOSTILE, "*.yaml")))
     assert len(files) >= 30, f"{len(files)} manifests"
-    with Operator() as operator, Namespace(API, "e2e-bad") as ns:
-        ns.apply(stack("good", ns.name, [gpu_tier("one", 8001, 0.2)]))
+    node = node_entry()
+    del node["devices"]
+    good = stack("good", "e2e-bad", [cpu_tier("one", 8001)], nodes=[node])
+    del good["spec"]["engines"]["vllm"]
+    policy = ("--allowed-images", "docker.io/kyuz0,ghcr.io/ggml-org," + good["spec"]["engines"]["llamacpp"]["image"])
+    with Operator(*policy, privileged=False, roots=(MODELS, "/var/lib/models")) as operator, Namespace(API, "e2e-bad") as ns:
+        ns.apply(good)
         ns.wait_ready("good")
         wrong = []
         for path in files:

@@ -83,7 +83,7 @@ struct Quantities {
 };
 
 struct Probe {
-  std::string path;                       // empty: the engine's own
+  std::string path;  // empty: the engine's own
   int startup_deadline_seconds = 1800;
 };
 
@@ -159,9 +159,9 @@ struct Failure {
 
 struct TierStatus {
   std::string name;
-  std::string state;    // Waiting Starting WarmingUp Ready Draining Stopping BackOff Off
-  std::string reason;   // one CamelCase word
-  std::string message;  // one sentence
+  std::string state;     // Waiting Starting WarmingUp Ready Draining Stopping BackOff Off
+  std::string reason;    // one CamelCase word
+  std::string message;   // one sentence
   WallMillis since = 0;  // when state or reason last changed
   std::string pod_name;
   std::string node;

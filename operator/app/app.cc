@@ -100,7 +100,8 @@ Operator::Operator(const RunOptions& options, kube::Config config)
   cluster_ = std::make_unique<KubeCluster>(client_, options_.namespace_, [this] { return may_write(); });
   cache_ = std::make_unique<InformerCache>(client_, registry_, options_.namespace_, cache_wakes());
   nodes_ = std::make_unique<reconcile::NodeReconciler>(node_ports(), board_, identity_);
-  prober_ = std::make_unique<probe::TierProber>(loop_, [this](const auto& stack) { queue_->add(stack_key(stack)); });
+  prober_ = std::make_unique<probe::TierProber>(loop_,
+                                                [this](const auto& stack) { queue_->add(stack_key(stack)); });
   events_ = std::make_unique<EventWriter>(client_, registry_, identity_);
   api::Policy policy = options_.policy;
   policy.owned_flag = engines::owned_flag;
@@ -116,12 +117,13 @@ InformerCache::Wakes Operator::cache_wakes() {
 }
 
 reconcile::StackReconciler::Ports Operator::stack_ports() {
-  return {cluster_.get(), cache_.get(),  prober_.get(), events_.get(), [] { return now(); },
-          [this](const auto& node) { queue_->add(node_key(node)); }};
+  return {cluster_.get(), cache_.get(),         prober_.get(),
+          events_.get(),  [] { return now(); }, [this](const auto& node) { queue_->add(node_key(node)); }};
 }
 
 reconcile::NodeReconciler::Ports Operator::node_ports() {
-  return {cluster_.get(), cache_.get(), [] { return now(); }, [this](const auto& stack) { queue_->add(stack_key(stack)); }};
+  return {cluster_.get(), cache_.get(), [] { return now(); },
+          [this](const auto& stack) { queue_->add(stack_key(stack)); }};
 }
 
 void Operator::wake_every_stack() {
@@ -159,7 +161,8 @@ Status Operator::listen() {
   return success();
 }
 
-// Health first, then caches, then the election: a replica that waits for the lease answers probes and metrics.
+// Health first, then caches, then the election: a replica that waits for the lease answers probes and
+// metrics.
 Status Operator::start() {
   if (!options_.listen.empty()) {
     if (auto listening = listen(); !listening) return listening;
@@ -171,12 +174,13 @@ Status Operator::start() {
   }
   kube::ElectorOptions election{options_.lease_namespace, options_.lease_name, options_.election};
   election.election.identity = identity_;
-  auto elector = kube::Elector::make(kube::lease_ports(lease_client_, options_.lease_namespace, options_.lease_name), election,
-                                     registry_,
-                                     {[this] { elected_ = true; }, [this](const std::string& why) {
-                                        log::error("lost the lease", {{"why", why}});
-                                        lost_ = true;
-                                      }});
+  auto elector = kube::Elector::make(
+      kube::lease_ports(lease_client_, options_.lease_namespace, options_.lease_name), election, registry_,
+      {[this] { elected_ = true; },
+       [this](const std::string& why) {
+         log::error("lost the lease", {{"why", why}});
+         lost_ = true;
+       }});
   if (!elector) return elector.error();
   elector_ = std::move(elector).value();
   elector_->start();

@@ -19,7 +19,8 @@ api::NamespacedName stack_of(const T& object) {
 
 template <class T>
 kube::Index<T> stack_index() {
-  return {std::string(by_stack), [](const T& object) { return std::vector<std::string>{stack_of(object).text()}; }};
+  return {std::string(by_stack),
+          [](const T& object) { return std::vector<std::string>{stack_of(object).text()}; }};
 }
 
 kube::InformerOptions<api::InferenceStack> stack_options() {
@@ -65,12 +66,15 @@ bool same_for_us(const api::Node& a, const api::Node& b) {
 
 }  // namespace
 
-InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, const std::string& ns, Wakes wakes)
+InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, const std::string& ns,
+                             Wakes wakes)
     : stacks_(kube::watch_ports(client, kube::path_of(app::stacks, ns)), registry, stack_options()),
       pods_(kube::watch_ports(client, kube::path_of(app::pods, ns)), registry, pod_options()),
       nodes_(kube::watch_ports(client, kube::path_of(app::nodes, "")), registry, node_options()),
       services_(kube::watch_ports(client, kube::path_of(app::services, ns)), registry, service_options()) {
-  stacks_.add_handler([wakes](const auto& before, const auto& after) { wakes.stack((after ? after : before)->metadata.key()); });
+  stacks_.add_handler([wakes](const auto& before, const auto& after) {
+    wakes.stack((after ? after : before)->metadata.key());
+  });
   pods_.add_handler([wakes](const auto& before, const auto& after) {
     wakes.pod_changed(before.get(), after.get());
     const api::Pod& pod = after ? *after : *before;
@@ -83,7 +87,8 @@ InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, 
     wakes.node((after ? after : before)->metadata.name);
     wakes.every_stack();
   });
-  services_.add_handler([wakes](const auto& before, const auto& after) { wakes.stack(stack_of(after ? *after : *before)); });
+  services_.add_handler(
+      [wakes](const auto& before, const auto& after) { wakes.stack(stack_of(after ? *after : *before)); });
 }
 
 void InformerCache::start() {
@@ -100,7 +105,9 @@ void InformerCache::stop() {
   services_.stop();
 }
 
-bool InformerCache::synced() const { return stacks_.synced() && pods_.synced() && nodes_.synced() && services_.synced(); }
+bool InformerCache::synced() const {
+  return stacks_.synced() && pods_.synced() && nodes_.synced() && services_.synced();
+}
 
 reconcile::Shared<api::InferenceStack> InformerCache::stack(const api::NamespacedName& name) const {
   return stacks_.get(name.namespace_, name.name);
@@ -112,17 +119,22 @@ std::vector<api::NamespacedName> InformerCache::stack_names() const {
   return found;
 }
 
-std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_stack(const api::NamespacedName& stack) const {
+std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_stack(
+    const api::NamespacedName& stack) const {
   return pods_.by_index(by_stack, stack.text());
 }
 
-std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_node(const std::string& kubernetes_node) const {
+std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_node(
+    const std::string& kubernetes_node) const {
   return pods_.by_index(by_node, kubernetes_node);
 }
 
-std::vector<reconcile::Shared<api::Node>> InformerCache::nodes() const { return nodes_.list(); }
+std::vector<reconcile::Shared<api::Node>> InformerCache::nodes() const {
+  return nodes_.list();
+}
 
-std::vector<reconcile::Shared<api::Service>> InformerCache::services_of_stack(const api::NamespacedName& stack) const {
+std::vector<reconcile::Shared<api::Service>> InformerCache::services_of_stack(
+    const api::NamespacedName& stack) const {
   return services_.by_index(by_stack, stack.text());
 }
 

@@ -20,7 +20,8 @@ class InformerCache : public reconcile::Cache {
     std::function<void(const std::string& node)> node;
     std::function<void(const api::Pod* before, const api::Pod* after)> pod_changed;
   };
-  InformerCache(kube::Client& client, metrics::Registry& registry, const std::string& watched_namespace, Wakes wakes);
+  InformerCache(kube::Client& client, metrics::Registry& registry, const std::string& watched_namespace,
+                Wakes wakes);
 
   void start();
   void stop();
@@ -31,7 +32,8 @@ class InformerCache : public reconcile::Cache {
   std::vector<reconcile::Shared<api::Pod>> pods_of_stack(const api::NamespacedName& stack) const override;
   std::vector<reconcile::Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const override;
   std::vector<reconcile::Shared<api::Node>> nodes() const override;
-  std::vector<reconcile::Shared<api::Service>> services_of_stack(const api::NamespacedName& stack) const override;
+  std::vector<reconcile::Shared<api::Service>> services_of_stack(
+      const api::NamespacedName& stack) const override;
 
  private:
   kube::Informer<api::InferenceStack> stacks_;

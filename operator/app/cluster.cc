@@ -54,14 +54,14 @@ Status KubeCluster::create_pod(const std::string& ns, const std::string& body) {
 Status KubeCluster::delete_pod(const reconcile::PodRef& pod) {
   if (auto leading = check_leading(); !leading) return leading;
   constexpr int64_t pods_own_grace = -1;
-  return dropped(client_.remove(path_of(pods, pod.name.namespace_, pod.name.name), {pod.uid, pod.resource_version},
-                                pods_own_grace, "Background"));
+  return dropped(client_.remove(path_of(pods, pod.name.namespace_, pod.name.name),
+                                {pod.uid, pod.resource_version}, pods_own_grace, "Background"));
 }
 
 Status KubeCluster::patch_pod(const reconcile::PodRef& pod, std::string_view subresource, std::string body) {
   if (auto leading = check_leading(); !leading) return leading;
-  return dropped(client_.patch(path_of(pods, pod.name.namespace_, pod.name.name, subresource), Patch::StrategicMerge,
-                               std::move(body), names::manager));
+  return dropped(client_.patch(path_of(pods, pod.name.namespace_, pod.name.name, subresource),
+                               Patch::StrategicMerge, std::move(body), names::manager));
 }
 
 Status KubeCluster::set_serving(const reconcile::PodRef& pod, bool serving, std::string_view reason,
@@ -78,7 +78,11 @@ Status KubeCluster::set_serving(const reconcile::PodRef& pod, bool serving, std:
 Status KubeCluster::admit_pod(const reconcile::PodRef& pod, WallMillis now) {
   json::Writer w = begin_pod_patch(pod, true);
   w.key("labels").begin_object().member(names::label_admitted, "true").end_object();
-  w.key("annotations").begin_object().member(names::annotation_admitted_at, format_micro_time(now)).end_object().end_object();
+  w.key("annotations")
+      .begin_object()
+      .member(names::annotation_admitted_at, format_micro_time(now))
+      .end_object()
+      .end_object();
   w.key("spec").begin_object().key("schedulingGates").begin_array().begin_object();
   w.member("$patch", "delete").key("name").string(names::scheduling_gate);
   w.end_object().end_array().end_object().end_object();
@@ -87,7 +91,12 @@ Status KubeCluster::admit_pod(const reconcile::PodRef& pod, WallMillis now) {
 
 Status KubeCluster::vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) {
   json::Writer w = begin_pod_patch(pod, true);
-  w.key("annotations").begin_object().member(names::annotation_leader, leader).end_object().end_object().end_object();
+  w.key("annotations")
+      .begin_object()
+      .member(names::annotation_leader, leader)
+      .end_object()
+      .end_object()
+      .end_object();
   return patch_pod(pod, "", w.take());
 }
 
@@ -126,19 +135,21 @@ Result<std::string> KubeCluster::set_finalizer(const api::InferenceStack& stack,
     if (finalizer != names::finalizer) w.string(finalizer);
   if (present) w.string(names::finalizer);
   w.end_array().end_object().end_object();
-  return version_in(client_.patch(path_of(stacks, stack.metadata.namespace_, stack.metadata.name), Patch::Merge, w.take(),
-                                  names::manager));
+  return version_in(client_.patch(path_of(stacks, stack.metadata.namespace_, stack.metadata.name),
+                                  Patch::Merge, w.take(), names::manager));
 }
 
-Result<std::string> KubeCluster::apply_status(const api::InferenceStack& stack, const std::string& resource_version,
+Result<std::string> KubeCluster::apply_status(const api::InferenceStack& stack,
+                                              const std::string& resource_version,
                                               const api::StackStatus& status) {
   if (auto leading = check_leading(); !leading) return leading.error();
   api::InferenceStack target;
   target.metadata.namespace_ = stack.metadata.namespace_;
   target.metadata.name = stack.metadata.name;
   target.metadata.resource_version = resource_version;
-  return version_in(client_.patch(path_of(stacks, stack.metadata.namespace_, stack.metadata.name, "status"), Patch::Apply,
-                                  api::encode_status_apply(target, status), names::manager_status));
+  return version_in(client_.patch(path_of(stacks, stack.metadata.namespace_, stack.metadata.name, "status"),
+                                  Patch::Apply, api::encode_status_apply(target, status),
+                                  names::manager_status));
 }
 
 Result<api::InferenceStack> KubeCluster::read_stack(const api::NamespacedName& name) {
@@ -159,7 +170,8 @@ Result<std::vector<api::Pod>> KubeCluster::read_admitted_pods(const std::string&
   auto document = json::Document::parse(*answer);
   if (!document) return document.error();
   if (!document->root()["metadata"]["continue"].string_or("").empty())
-    return Error{ErrorKind::Internal, "more than " + std::to_string(admitted_pods_max) + " admitted pods on one node", 0};
+    return Error{ErrorKind::Internal,
+                 "more than " + std::to_string(admitted_pods_max) + " admitted pods on one node", 0};
   std::vector<api::Pod> found;
   std::optional<Error> failed;
   document->root()["items"].for_each([&](json::Value item) {
@@ -174,7 +186,8 @@ Result<std::vector<api::Pod>> KubeCluster::read_admitted_pods(const std::string&
   return found;
 }
 
-Result<std::string> KubeCluster::read_secret(const std::string& ns, const std::string& name, const std::string& key) {
+Result<std::string> KubeCluster::read_secret(const std::string& ns, const std::string& name,
+                                             const std::string& key) {
   auto answer = client_.get(path_of(secrets, ns, name));
   if (!answer) return answer.error();
   auto document = json::Document::parse(*answer);
@@ -182,7 +195,8 @@ Result<std::string> KubeCluster::read_secret(const std::string& ns, const std::s
   auto encoded = document->root()["data"][key].string();
   if (!encoded) return Error{ErrorKind::NotFound, "Secret " + ns + "/" + name + " has no key " + key, 0};
   auto decoded = base64_decode(*encoded);
-  if (!decoded) return Error{ErrorKind::Invalid, "Secret " + ns + "/" + name + " key " + key + " is not base64", 0};
+  if (!decoded)
+    return Error{ErrorKind::Invalid, "Secret " + ns + "/" + name + " key " + key + " is not base64", 0};
   return *decoded;
 }
 

@@ -18,20 +18,23 @@ class KubeCluster : public reconcile::Cluster {
 
   Status create_pod(const std::string& namespace_, const std::string& body) override;
   Status delete_pod(const reconcile::PodRef& pod) override;
-  Status set_serving(const reconcile::PodRef& pod, bool serving, std::string_view reason, const std::string& message,
-                     WallMillis now) override;
+  Status set_serving(const reconcile::PodRef& pod, bool serving, std::string_view reason,
+                     const std::string& message, WallMillis now) override;
   Status admit_pod(const reconcile::PodRef& pod, WallMillis now) override;
   Status vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) override;
   Status adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack& stack) override;
   Status create_service(const std::string& namespace_, const std::string& body) override;
-  Status apply_service(const std::string& namespace_, const std::string& name, const std::string& body) override;
-  Status delete_service(const std::string& namespace_, const std::string& name, const std::string& uid) override;
+  Status apply_service(const std::string& namespace_, const std::string& name,
+                       const std::string& body) override;
+  Status delete_service(const std::string& namespace_, const std::string& name,
+                        const std::string& uid) override;
   Result<std::string> set_finalizer(const api::InferenceStack& stack, bool present) override;
   Result<std::string> apply_status(const api::InferenceStack& stack, const std::string& resource_version,
                                    const api::StackStatus& status) override;
   Result<api::InferenceStack> read_stack(const api::NamespacedName& name) override;
   Result<std::vector<api::Pod>> read_admitted_pods(const std::string& kubernetes_node) override;
-  Result<std::string> read_secret(const std::string& namespace_, const std::string& name, const std::string& key) override;
+  Result<std::string> read_secret(const std::string& namespace_, const std::string& name,
+                                  const std::string& key) override;
 
  private:
   Status patch_pod(const reconcile::PodRef& pod, std::string_view subresource, std::string body);

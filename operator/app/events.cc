@@ -21,10 +21,15 @@ EventWriter::EventWriter(kube::Client& client, metrics::Registry& registry, cons
 
 void EventWriter::record(const api::InferenceStack& stack, const reconcile::Event& event) {
   const api::ObjectMeta& meta = stack.metadata;
-  log::write(event.warning ? log::Level::Warn : log::Level::Info, "stack changed",
-             {{"namespace", meta.namespace_}, {"name", meta.name}, {"reason", event.reason}, {"note", event.note}});
+  log::write(
+      event.warning ? log::Level::Warn : log::Level::Info, "stack changed",
+      {{"namespace", meta.namespace_}, {"name", meta.name}, {"reason", event.reason}, {"note", event.note}});
   kube::EventInput input;
-  input.regarding = {std::string(names::api_version), std::string(names::kind), meta.namespace_, meta.name, meta.uid,
+  input.regarding = {std::string(names::api_version),
+                     std::string(names::kind),
+                     meta.namespace_,
+                     meta.name,
+                     meta.uid,
                      meta.resource_version};
   input.warning = event.warning;
   input.reason = event.reason;

@@ -9,7 +9,8 @@
 
 namespace strix::app {
 
-inline const kube::Resource stacks{std::string(names::group), std::string(names::version), std::string(names::plural)};
+inline const kube::Resource stacks{std::string(names::group), std::string(names::version),
+                                   std::string(names::plural)};
 inline const kube::Resource pods{"", "v1", "pods"};
 inline const kube::Resource nodes{"", "v1", "nodes"};
 inline const kube::Resource services{"", "v1", "services"};

@@ -6,6 +6,8 @@
 
 namespace strix::app {
 
-inline std::string version_text() { return "strix-operator " STRIX_VERSION; }
+inline std::string version_text() {
+  return "strix-operator " STRIX_VERSION;
+}
 
 }  // namespace strix::app

@@ -9,18 +9,26 @@ namespace {
 constexpr std::string_view stack_prefix = "stack/";
 constexpr std::string_view node_prefix = "node/";
 
-std::string_view controller_of(const std::string& key) { return key.starts_with(node_prefix) ? "node" : "inferencestack"; }
+std::string_view controller_of(const std::string& key) {
+  return key.starts_with(node_prefix) ? "node" : "inferencestack";
+}
 
 }  // namespace
 
-std::string stack_key(const api::NamespacedName& stack) { return std::string(stack_prefix) + stack.text(); }
-std::string node_key(const std::string& node) { return std::string(node_prefix) + node; }
+std::string stack_key(const api::NamespacedName& stack) {
+  return std::string(stack_prefix) + stack.text();
+}
+std::string node_key(const std::string& node) {
+  return std::string(node_prefix) + node;
+}
 
 void describe_worker_metrics(metrics::Registry& registry) {
   registry.describe("controller_runtime_reconcile_total", "counter", "Passes by controller and result.");
-  registry.describe("controller_runtime_reconcile_errors_total", "counter", "Passes that ended with an error.");
-  registry.describe_histogram("controller_runtime_reconcile_time_seconds", "How long a pass took.",
-                              {0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60});
+  registry.describe("controller_runtime_reconcile_errors_total", "counter",
+                    "Passes that ended with an error.");
+  registry.describe_histogram(
+      "controller_runtime_reconcile_time_seconds", "How long a pass took.",
+      {0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60});
 }
 
 Workers::Workers(kube::Workqueue& queue, reconcile::StackReconciler& stacks, reconcile::NodeReconciler& nodes,
@@ -40,7 +48,8 @@ void Workers::work(std::stop_token stop) {
   while (auto key = queue_.next(stop)) {
     BootMillis begun = boot_now();
     reconcile::PassResult result = pass(*key);
-    registry_.observe("controller_runtime_reconcile_time_seconds", {{"controller", std::string(controller_of(*key))}},
+    registry_.observe("controller_runtime_reconcile_time_seconds",
+                      {{"controller", std::string(controller_of(*key))}},
                       static_cast<double>(boot_now() - begun) / 1000.0);
     note(*key, result);
     if (result.error) {

@@ -58,10 +58,22 @@ std::optional<Multiplier> parse_suffix(std::string_view suffix) {
     std::string_view name;
     int64_t factor;
     int exponent10;
-  } known[] = {{"", 1, 0},        {"n", 1, -9},       {"u", 1, -6},        {"m", 1, -3},
-               {"k", 1, 3},       {"M", 1, 6},        {"G", 1, 9},         {"T", 1, 12},
-               {"P", 1, 15},      {"E", 1, 18},       {"Ki", kib, 0},      {"Mi", mib, 0},
-               {"Gi", gib, 0},    {"Ti", 1024 * gib, 0}, {"Pi", kib * 1024 * gib, 0}, {"Ei", mib * 1024 * gib, 0}};
+  } known[] = {{"", 1, 0},
+               {"n", 1, -9},
+               {"u", 1, -6},
+               {"m", 1, -3},
+               {"k", 1, 3},
+               {"M", 1, 6},
+               {"G", 1, 9},
+               {"T", 1, 12},
+               {"P", 1, 15},
+               {"E", 1, 18},
+               {"Ki", kib, 0},
+               {"Mi", mib, 0},
+               {"Gi", gib, 0},
+               {"Ti", 1024 * gib, 0},
+               {"Pi", kib * 1024 * gib, 0},
+               {"Ei", mib * 1024 * gib, 0}};
   for (const auto& entry : known)
     if (entry.name == suffix) return Multiplier{entry.factor, entry.exponent10};
   if (suffix.size() < 2 || (suffix[0] != 'e' && suffix[0] != 'E')) return std::nullopt;
@@ -100,14 +112,20 @@ std::optional<int64_t> parse_scaled(std::string_view text, int extra_exponent10)
 
 }  // namespace
 
-std::optional<int64_t> parse_quantity(std::string_view text) { return parse_scaled(text, 0); }
-std::optional<int64_t> parse_quantity_milli(std::string_view text) { return parse_scaled(text, 3); }
+std::optional<int64_t> parse_quantity(std::string_view text) {
+  return parse_scaled(text, 0);
+}
+std::optional<int64_t> parse_quantity_milli(std::string_view text) {
+  return parse_scaled(text, 3);
+}
 
 std::string format_gib(int64_t bytes) {
   return fmt::format("{:.1f}Gi", static_cast<double>(bytes) / static_cast<double>(gib));
 }
 
-int fraction_to_milli(double fraction) { return static_cast<int>(std::lround(fraction * 1000.0)); }
+int fraction_to_milli(double fraction) {
+  return static_cast<int>(std::lround(fraction * 1000.0));
+}
 
 std::string format_fraction(int64_t milli) {
   std::string text = fmt::format("{}.{:03}", milli / 1000, milli % 1000);

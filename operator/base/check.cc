@@ -6,7 +6,8 @@
 namespace strix {
 
 void invariant_failed(const char* expression, const char* file, int line) {
-  std::fprintf(stderr, "{\"level\":\"error\",\"msg\":\"broken invariant\",\"expression\":\"%s\",\"at\":\"%s:%d\"}\n",
+  std::fprintf(stderr,
+               "{\"level\":\"error\",\"msg\":\"broken invariant\",\"expression\":\"%s\",\"at\":\"%s:%d\"}\n",
                expression, file, line);
   std::abort();
 }

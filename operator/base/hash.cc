@@ -4,6 +4,8 @@
 
 namespace strix {
 
-std::string stable_hash_hex(std::string_view text) { return fmt::format("{:016x}", stable_hash(text)); }
+std::string stable_hash_hex(std::string_view text) {
+  return fmt::format("{:016x}", stable_hash(text));
+}
 
 }  // namespace strix

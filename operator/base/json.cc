@@ -21,9 +21,13 @@ namespace {
 using Raw = rapidjson::Value;
 using RawWriter = rapidjson::Writer<rapidjson::StringBuffer>;
 
-const Raw& as_raw(const void* pointer) { return *static_cast<const Raw*>(pointer); }
+const Raw& as_raw(const void* pointer) {
+  return *static_cast<const Raw*>(pointer);
+}
 
-std::string_view text_of(const Raw& raw) { return {raw.GetString(), raw.GetStringLength()}; }
+std::string_view text_of(const Raw& raw) {
+  return {raw.GetString(), raw.GetStringLength()};
+}
 
 // The nesting of brackets outside strings. RapidJSON's iterative parser does not recurse, but writing,
 // comparing and destroying do, so depth is bounded before it parses.
@@ -64,7 +68,8 @@ bool exponents_are_sane(std::string_view text) {
       continue;
     }
     if (c == '"') in_string = true;
-    bool exponent = (c == 'e' || c == 'E') && i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.');
+    bool exponent =
+        (c == 'e' || c == 'E') && i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.');
     if (!exponent) continue;
     size_t digits = 0;
     for (size_t j = i + 1; j < text.size(); ++j) {
@@ -139,7 +144,9 @@ void write_canonical(const Raw& raw, RawWriter& out) {
   }
 }
 
-rapidjson::SizeType length_of(std::string_view text) { return static_cast<rapidjson::SizeType>(text.size()); }
+rapidjson::SizeType length_of(std::string_view text) {
+  return static_cast<rapidjson::SizeType>(text.size());
+}
 
 }  // namespace
 
@@ -154,31 +161,48 @@ Document::~Document() = default;
 
 Result<Document> Document::parse(std::string_view text, Limits limits) {
   if (text.size() > limits.bytes_max)
-    return Error{ErrorKind::Invalid, fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max)};
+    return Error{ErrorKind::Invalid,
+                 fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max)};
   if (!depth_within(text, limits.depth_max))
     return Error{ErrorKind::Invalid, fmt::format("JSON nested deeper than {} levels", limits.depth_max)};
-  if (!exponents_are_sane(text)) return Error{ErrorKind::Invalid, "JSON number with an exponent of over 4 digits"};
+  if (!exponents_are_sane(text))
+    return Error{ErrorKind::Invalid, "JSON number with an exponent of over 4 digits"};
   auto storage = std::make_unique<Storage>();
-  constexpr unsigned flags =
-      rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
+  constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
+                             rapidjson::kParseFullPrecisionFlag;
   storage->document.Parse<flags>(text.data(), text.size());
   if (storage->document.HasParseError()) {
     return Error{ErrorKind::Invalid,
                  fmt::format("not JSON at byte {}: {}", storage->document.GetErrorOffset(),
                              rapidjson::GetParseError_En(storage->document.GetParseError()))};
   }
-  if (!members_are_unique(storage->document)) return Error{ErrorKind::Invalid, "JSON object names a member twice"};
+  if (!members_are_unique(storage->document))
+    return Error{ErrorKind::Invalid, "JSON object names a member twice"};
   return Document(std::move(storage));
 }
 
-Value Document::root() const { return Value(static_cast<const Raw*>(&storage_->document)); }
+Value Document::root() const {
+  return Value(static_cast<const Raw*>(&storage_->document));
+}
 
-bool Value::is_null() const { return raw_ && as_raw(raw_).IsNull(); }
-bool Value::is_object() const { return raw_ && as_raw(raw_).IsObject(); }
-bool Value::is_array() const { return raw_ && as_raw(raw_).IsArray(); }
-bool Value::is_string() const { return raw_ && as_raw(raw_).IsString(); }
-bool Value::is_number() const { return raw_ && as_raw(raw_).IsNumber(); }
-bool Value::is_bool() const { return raw_ && as_raw(raw_).IsBool(); }
+bool Value::is_null() const {
+  return raw_ && as_raw(raw_).IsNull();
+}
+bool Value::is_object() const {
+  return raw_ && as_raw(raw_).IsObject();
+}
+bool Value::is_array() const {
+  return raw_ && as_raw(raw_).IsArray();
+}
+bool Value::is_string() const {
+  return raw_ && as_raw(raw_).IsString();
+}
+bool Value::is_number() const {
+  return raw_ && as_raw(raw_).IsNumber();
+}
+bool Value::is_bool() const {
+  return raw_ && as_raw(raw_).IsBool();
+}
 
 Value Value::operator[](std::string_view member) const {
   if (!is_object()) return Value();
@@ -222,9 +246,15 @@ std::optional<bool> Value::boolean() const {
   return as_raw(raw_).GetBool();
 }
 
-std::string Value::string_or(std::string_view fallback) const { return std::string(string().value_or(fallback)); }
-int64_t Value::integer_or(int64_t fallback) const { return integer().value_or(fallback); }
-bool Value::boolean_or(bool fallback) const { return boolean().value_or(fallback); }
+std::string Value::string_or(std::string_view fallback) const {
+  return std::string(string().value_or(fallback));
+}
+int64_t Value::integer_or(int64_t fallback) const {
+  return integer().value_or(fallback);
+}
+bool Value::boolean_or(bool fallback) const {
+  return boolean().value_or(fallback);
+}
 
 void Value::for_each(const std::function<void(Value)>& visit) const {
   if (!is_array()) return;

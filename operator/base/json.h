@@ -49,7 +49,7 @@ class Value {
   int64_t integer_or(int64_t fallback) const;
   bool boolean_or(bool fallback) const;
 
-  void for_each(const std::function<void(Value)>& visit) const;                            // array
+  void for_each(const std::function<void(Value)>& visit) const;                           // array
   void for_each_member(const std::function<void(std::string_view, Value)>& visit) const;  // object
 
   std::string dump() const;  // compact, members as they came
@@ -98,8 +98,8 @@ class Writer {
   Writer& number(double number);
   Writer& boolean(bool value);
   Writer& null();
-  Writer& value(Value value);             // copies a parsed value
-  Writer& raw(std::string_view json);     // a whole value that is JSON already
+  Writer& value(Value value);          // copies a parsed value
+  Writer& raw(std::string_view json);  // a whole value that is JSON already
 
   // Shorthands for one member of the object that is open.
   Writer& member(std::string_view name, std::string_view text) { return key(name).string(text); }

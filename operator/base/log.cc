@@ -15,17 +15,23 @@ std::atomic<Level> lowest{Level::Info};
 
 std::string_view name_of(Level level) {
   switch (level) {
-    case Level::Debug: return "debug";
-    case Level::Info: return "info";
-    case Level::Warn: return "warn";
-    case Level::Error: return "error";
+    case Level::Debug:
+      return "debug";
+    case Level::Info:
+      return "info";
+    case Level::Warn:
+      return "warn";
+    case Level::Error:
+      return "error";
   }
   return "error";
 }
 
 }  // namespace
 
-void set_level(Level level) { lowest = level; }
+void set_level(Level level) {
+  lowest = level;
+}
 
 bool parse_level(std::string_view name, Level* level) {
   for (Level candidate : {Level::Debug, Level::Info, Level::Warn, Level::Error}) {

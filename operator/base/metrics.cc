@@ -30,11 +30,14 @@ std::string render(const Labels& labels) {
 }
 
 std::string render_number(double value) {
-  if (std::floor(value) == value && std::abs(value) < 1e15) return fmt::format("{}", static_cast<int64_t>(value));
+  if (std::floor(value) == value && std::abs(value) < 1e15)
+    return fmt::format("{}", static_cast<int64_t>(value));
   return fmt::format("{}", value);
 }
 
-std::string braces(const std::string& labels) { return labels.empty() ? "" : "{" + labels + "}"; }
+std::string braces(const std::string& labels) {
+  return labels.empty() ? "" : "{" + labels + "}";
+}
 
 }  // namespace
 
@@ -43,7 +46,8 @@ void Registry::describe(std::string_view name, std::string_view type, std::strin
   families_[std::string(name)] = Family{std::string(type), std::string(help), {}, {}};
 }
 
-void Registry::describe_histogram(std::string_view name, std::string_view help, std::vector<double> upper_bounds) {
+void Registry::describe_histogram(std::string_view name, std::string_view help,
+                                  std::vector<double> upper_bounds) {
   std::lock_guard lock(mutex_);
   families_[std::string(name)] = Family{"histogram", std::string(help), std::move(upper_bounds), {}};
 }
@@ -104,10 +108,11 @@ std::string Registry::expose() const {
       }
       std::string prefix = labels.empty() ? "" : labels + ",";
       for (size_t i = 0; i < family.upper_bounds.size(); ++i)
-        text += fmt::format("{}_bucket{{{}le=\"{}\"}} {}\n", name, prefix, render_number(family.upper_bounds[i]), series.buckets[i]);
+        text += fmt::format("{}_bucket{{{}le=\"{}\"}} {}\n", name, prefix,
+                            render_number(family.upper_bounds[i]), series.buckets[i]);
       text += fmt::format("{}_bucket{{{}le=\"+Inf\"}} {}\n", name, prefix, series.count);
-      text += fmt::format("{}_sum{} {}\n{}_count{} {}\n", name, braces(labels), render_number(series.value), name,
-                          braces(labels), series.count);
+      text += fmt::format("{}_sum{} {}\n{}_count{} {}\n", name, braces(labels), render_number(series.value),
+                          name, braces(labels), series.count);
     }
   }
   return text;

@@ -76,8 +76,12 @@ std::optional<int> take_offset_minutes(std::string_view& text) {
 
 }  // namespace
 
-WallMillis wall_now() { return read_clock(CLOCK_REALTIME); }
-BootMillis boot_now() { return read_clock(CLOCK_BOOTTIME); }
+WallMillis wall_now() {
+  return read_clock(CLOCK_REALTIME);
+}
+BootMillis boot_now() {
+  return read_clock(CLOCK_BOOTTIME);
+}
 
 std::string format_time(WallMillis wall) {
   Civil c = to_civil(wall);
@@ -121,7 +125,9 @@ std::string format_duration(int64_t millis) {
   if (millis < 1000) return fmt::format("{}ms", millis < 0 ? 0 : millis);
   int64_t seconds = millis / 1000;
   if (seconds < 60) return fmt::format("{}s", seconds);
-  if (seconds < 3600) return seconds % 60 ? fmt::format("{}m{}s", seconds / 60, seconds % 60) : fmt::format("{}m", seconds / 60);
+  if (seconds < 3600)
+    return seconds % 60 ? fmt::format("{}m{}s", seconds / 60, seconds % 60)
+                        : fmt::format("{}m", seconds / 60);
   int64_t minutes = seconds / 60;
   return minutes % 60 ? fmt::format("{}h{}m", minutes / 60, minutes % 60) : fmt::format("{}h", minutes / 60);
 }

@@ -23,7 +23,9 @@ struct Now {
 
 WallMillis wall_now();
 BootMillis boot_now();
-inline Now now() { return Now{wall_now(), boot_now()}; }
+inline Now now() {
+  return Now{wall_now(), boot_now()};
+}
 
 // "2026-02-03T04:05:06Z", as metav1.Time.
 std::string format_time(WallMillis wall);

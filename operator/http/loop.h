@@ -22,8 +22,8 @@ struct Tls {
   std::string ca_pem;           // empty: the system's store
   std::string client_cert_pem;  // both or neither
   std::string client_key_pem;
-  std::string server_name;      // overrides the name checked, empty: the URL's host
-  bool insecure = false;        // a developer's flag; refused in-cluster
+  std::string server_name;  // overrides the name checked, empty: the URL's host
+  bool insecure = false;    // a developer's flag; refused in-cluster
 };
 
 struct Request {
@@ -71,7 +71,8 @@ class Loop {
   // The same without waiting; `done` runs on the loop's thread, exactly once.
   RequestId start(Request request, std::function<void(Result<Response>)> done);
   RequestId open_stream(Request request, StreamEvents events);
-  // Ends a request or stream; its last callback gets Canceled, later, on the loop's thread. Unknown ids are ignored.
+  // Ends a request or stream; its last callback gets Canceled, later, on the loop's thread. Unknown ids are
+  // ignored.
   void cancel(RequestId id);
 
   // Runs on the loop's thread, soon or at the given boot time. Earlier times first, equal ones in order.

@@ -134,7 +134,8 @@ class Informer {
  public:
   using Object = std::shared_ptr<const T>;
 
-  // The options are copied twice: the order in which arguments are evaluated is open, so none may be moved from.
+  // The options are copied twice: the order in which arguments are evaluated is open, so none may be moved
+  // from.
   Informer(WatchPorts ports, metrics::Registry& registry, InformerOptions<T> options)
       : core_(std::make_shared<InformerCore>(std::move(ports), registry, core_options(options),
                                              core_decode(options))) {}

@@ -46,7 +46,7 @@ struct ApplyStatus {
 
 // In the order in which a pass carries them out: what frees comes before what takes, what clients depend on
 // before what people read.
-using Action = std::variant<SetServing, DeletePod, AdoptPod, CreatePod, CreateService, ApplyService, DeleteService,
-                            SetFinalizer, ApplyStatus>;
+using Action = std::variant<SetServing, DeletePod, AdoptPod, CreatePod, CreateService, ApplyService,
+                            DeleteService, SetFinalizer, ApplyStatus>;
 
 }  // namespace strix::reconcile

@@ -19,8 +19,8 @@ bool Board::same_for(const std::string& node, const Wish& a, const Wish& b) {
     return selected;
   };
   auto left = select(a), right = select(b);
-  bool requests = left.size() == right.size() &&
-                  std::equal(left.begin(), left.end(), right.begin(), [](auto* x, auto* y) { return x->same_as(*y); });
+  bool requests = left.size() == right.size() && std::equal(left.begin(), left.end(), right.begin(),
+                                                            [](auto* x, auto* y) { return x->same_as(*y); });
   auto of_a = a.profiles.find(node), of_b = b.profiles.find(node);
   bool profiles = (of_a == a.profiles.end()) == (of_b == b.profiles.end()) &&
                   (of_a == a.profiles.end() || of_a->second == of_b->second);
@@ -80,7 +80,8 @@ api::NodeProfile Board::profile_of(const std::string& node) const {
   return planner::strictest(profiles);
 }
 
-std::set<api::NamespacedName> Board::answer(const std::string& node, std::map<std::string, Verdict> verdicts) {
+std::set<api::NamespacedName> Board::answer(const std::string& node,
+                                            std::map<std::string, Verdict> verdicts) {
   std::lock_guard lock(mutex_);
   std::map<std::string, api::NamespacedName> askers;
   auto stacks = stacks_by_node_.find(node);

@@ -45,7 +45,7 @@ class Board {
   mutable std::mutex mutex_;
   std::map<api::NamespacedName, Wish> wishes_;
   std::map<std::string, std::set<api::NamespacedName>> stacks_by_node_;
-  std::map<std::string, std::map<std::string, Verdict>> verdicts_;  // by node, then "namespace/pod"
+  std::map<std::string, std::map<std::string, Verdict>> verdicts_;            // by node, then "namespace/pod"
   std::map<std::string, std::map<std::string, api::NamespacedName>> askers_;  // whose pod that is
   std::map<api::NamespacedName, std::map<std::string, Verdict>> verdicts_by_stack_;
   std::set<api::NamespacedName> expected_;

@@ -74,7 +74,8 @@ void StackContext::add_tiers() {
   bool stack_wanted = !stack.spec.suspend && !stack.metadata.deleting();
   std::map<std::string, TierContext*> by_name;
   for (const auto& name : order.tiers) {
-    auto tier = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(), [&](const auto& t) { return t.name == name; });
+    auto tier = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(),
+                             [&](const auto& t) { return t.name == name; });
     if (tier == stack.spec.tiers.end()) continue;
     TierContext context;
     context.observed = &observed;
@@ -90,7 +91,8 @@ void StackContext::add_tiers() {
       if (reading != observed.probes.end()) context.probe = &reading->second;
     }
     if (context.node) context.claim = planner::declared_claim(*tier, context.node->entry->profile);
-    if (context.node && context.node->one()) context.rendered = render(observed, context, *context.node->one());
+    if (context.node && context.node->one())
+      context.rendered = render(observed, context, *context.node->one());
     auto edges = order.predecessors.find(name);
     if (edges != order.predecessors.end())
       for (const auto& before : edges->second)
@@ -107,7 +109,8 @@ void StackContext::plan_memory() {
   for (auto& context : tiers) {
     if (!context.wanted || !context.node) continue;
     auto& entries = planned[context.node];
-    if (auto lack = planner::shortfall(context.node->entry->profile, entries, context.tier->name, context.claim)) {
+    if (auto lack =
+            planner::shortfall(context.node->entry->profile, entries, context.tier->name, context.claim)) {
       context.memory_short = lack->message;
     } else {
       entries.push_back({context.tier->name, context.claim});
@@ -122,8 +125,9 @@ void StackContext::add_leftovers() {
     api::Tier& tier = leftovers_spec.emplace_back();
     tier.name = pod->metadata.label(names::label_tier);
     tier.port = pod->engine_port;
-    tier.engine = pod->metadata.label(names::label_component) == api::to_string(api::Engine::LlamaCpp) ? api::Engine::LlamaCpp
-                                                                                                       : api::Engine::Vllm;
+    tier.engine = pod->metadata.label(names::label_component) == api::to_string(api::Engine::LlamaCpp)
+                      ? api::Engine::LlamaCpp
+                      : api::Engine::Vllm;
     TierContext context;
     context.observed = &observed;
     context.tier = &tier;

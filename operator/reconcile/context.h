@@ -1,4 +1,5 @@
-// Why: turns what was observed into one context per tier: which node, which pod, which claim, who comes before.
+// Why: turns what was observed into one context per tier: which node, which pod, which claim, who comes
+// before.
 // May not: decide.
 #pragma once
 
@@ -18,8 +19,8 @@ struct StackContext {
 
   const Observed& observed;
   planner::StartOrder order;
-  std::list<NodeMatch> nodes;        // as spec.nodes
-  std::list<TierContext> tiers;      // in start order
+  std::list<NodeMatch> nodes;    // as spec.nodes
+  std::list<TierContext> tiers;  // in start order
   std::list<api::Tier> leftovers_spec;
   std::list<TierContext> leftovers;  // pods of ours whose tier is no longer in the spec
 

@@ -24,7 +24,9 @@ void take(Decision& decision, TierOutcome& outcome) {
   sooner(decision.retry_after_millis, outcome.retry_after_millis);
 }
 
-bool runs(const TierContext& c) { return c.pod && c.pod_is_ours() && holds_memory(*c.pod); }
+bool runs(const TierContext& c) {
+  return c.pod && c.pod_is_ours() && holds_memory(*c.pod);
+}
 
 // The last in start order that still runs: it stops first.
 const TierContext* last_running(const StackContext& stack) {
@@ -97,9 +99,11 @@ Decision decide_invalid(const Observed& observed, const std::vector<api::FieldEr
     const api::OwnerReference* owner = pod->metadata.controller();
     bool ours = owner && owner->uid == observed.stack->metadata.uid;
     PodStage stage = stage_of(*pod);
-    if (!ours || pod->metadata.deleting() || (stage != PodStage::Gated && stage != PodStage::Loading)) continue;
-    decision.actions.push_back(DeletePod{pod->metadata.label(names::label_tier),
-                                         {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
+    if (!ours || pod->metadata.deleting() || (stage != PodStage::Gated && stage != PodStage::Loading))
+      continue;
+    decision.actions.push_back(
+        DeletePod{pod->metadata.label(names::label_tier),
+                  {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
   }
   finish(observed, decision);
   return decision;
@@ -112,7 +116,8 @@ Decision decide_teardown(const Observed& observed) {
   Decision decision;
   decision.status = stack.status;
   if (!stack.metadata.has_finalizer(names::finalizer)) return decision;
-  bool collector_acts = stack.metadata.has_finalizer("orphan") || stack.metadata.has_finalizer("foregroundDeletion");
+  bool collector_acts =
+      stack.metadata.has_finalizer("orphan") || stack.metadata.has_finalizer("foregroundDeletion");
   if (collector_acts) {
     decision.actions.push_back(SetFinalizer{false});
     return decision;

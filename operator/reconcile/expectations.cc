@@ -14,9 +14,11 @@ void Expectations::expect_change(const std::string& object, const std::string& v
   entries_.push_back({object, {version}});
 }
 
-bool Expectations::pending(const std::function<std::string(const std::string& object)>& version_of, BootMillis now) {
+bool Expectations::pending(const std::function<std::string(const std::string& object)>& version_of,
+                           BootMillis now) {
   if (now >= deadline_) entries_.clear();
-  std::erase_if(entries_, [&](const Entry& entry) { return !entry.old_versions.contains(version_of(entry.object)); });
+  std::erase_if(entries_,
+                [&](const Entry& entry) { return !entry.old_versions.contains(version_of(entry.object)); });
   return !entries_.empty();
 }
 

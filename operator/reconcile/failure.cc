@@ -18,7 +18,8 @@ std::string last_line(const std::string& text) {
   size_t end = text.find_last_not_of(" \n\r\t");
   if (end == std::string::npos) return "";
   size_t begin = text.find_last_of('\n', end);
-  std::string line = text.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+  std::string line = text.substr(begin == std::string::npos ? 0 : begin + 1,
+                                 end - (begin == std::string::npos ? 0 : begin + 1) + 1);
   constexpr size_t line_max = 200;
   if (line.size() > line_max) line = line.substr(0, line_max) + "...";
   return line;
@@ -37,12 +38,15 @@ api::Failure failure_of(const api::Pod& pod) {
   if (!pod.engine || !pod.engine->terminated) {
     bool evicted = pod.reason == "Evicted";
     failure.failure_class = evicted ? "Evicted" : pod.reason.empty() ? "Vanished" : "Rejected";
-    failure.message = fmt::format("the pod ended before its engine did ({}{}{})", pod.reason.empty() ? "no reason given" : pod.reason,
+    failure.message = fmt::format("the pod ended before its engine did ({}{}{})",
+                                  pod.reason.empty() ? "no reason given" : pod.reason,
                                   pod.message.empty() ? "" : ": ", pod.message);
     return failure;
   }
   const api::ContainerStatus& engine = *pod.engine;
-  int signal = engine.signal ? engine.signal : engine.exit_code > exit_code_signal_base ? engine.exit_code - exit_code_signal_base : 0;
+  int signal = engine.signal                              ? engine.signal
+               : engine.exit_code > exit_code_signal_base ? engine.exit_code - exit_code_signal_base
+                                                          : 0;
   if (engine.terminated_reason == "OOMKilled") {
     failure.failure_class = "OutOfMemoryKilled";
     failure.message = "the kernel killed the engine for lack of memory (exit code 137)";
@@ -51,17 +55,20 @@ api::Failure failure_of(const api::Pod& pod) {
     failure.message = with_last_words(fmt::format("the engine was killed by signal {}", signal), engine);
   } else {
     failure.failure_class = "Exited";
-    failure.message = with_last_words(fmt::format("the engine exited with code {}", engine.exit_code), engine);
+    failure.message =
+        with_last_words(fmt::format("the engine exited with code {}", engine.exit_code), engine);
   }
   return failure;
 }
 
-api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier, const std::string& last_probe) {
+api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier,
+                                      const std::string& last_probe) {
   api::Failure failure;
   failure.failure_class = "StartupDeadlineExceeded";
   failure.time = admitted_at(pod) + tier.probe.startup_deadline_seconds * 1000LL;
-  failure.message = fmt::format("not serving {} after it was let in ({}); probe.startupDeadlineSeconds allows longer",
-                                format_duration(tier.probe.startup_deadline_seconds * 1000LL), last_probe);
+  failure.message =
+      fmt::format("not serving {} after it was let in ({}); probe.startupDeadlineSeconds allows longer",
+                  format_duration(tier.probe.startup_deadline_seconds * 1000LL), last_probe);
   return failure;
 }
 

@@ -11,8 +11,11 @@ namespace {
 std::optional<Verdict> name_taken(const TierContext& c) {
   if (c.pod && !c.pod_is_ours() && !c.pod_is_orphan()) {
     if (c.pod->metadata.deleting())
-      return Verdict{"PreviousPodTerminating", fmt::format("waits until pod {} of an earlier stack is gone", c.pod_name())};
-    return Verdict{"PodNameTaken", fmt::format("pod {} exists and belongs to something else; delete or rename it", c.pod_name())};
+      return Verdict{"PreviousPodTerminating",
+                     fmt::format("waits until pod {} of an earlier stack is gone", c.pod_name())};
+    return Verdict{
+        "PodNameTaken",
+        fmt::format("pod {} exists and belongs to something else; delete or rename it", c.pod_name())};
   }
   auto refused = c.observed->refusals.find(c.tier->name);
   if (refused != c.observed->refusals.end() && !c.pod) return refused->second;
@@ -30,7 +33,8 @@ std::optional<Verdict> node_unknown(const TierContext& c) {
   if (node.one()) return std::nullopt;
   if (node.matches.empty())
     return Verdict{std::string(names::reason_node_not_found),
-                   fmt::format("no node has the labels {} of spec.nodes {}", selector_text(*node.entry), node.entry->name)};
+                   fmt::format("no node has the labels {} of spec.nodes {}", selector_text(*node.entry),
+                               node.entry->name)};
   return Verdict{std::string(names::reason_node_ambiguous),
                  fmt::format("{} nodes have the labels {} of spec.nodes {} ({}, {}); one must",
                              node.matches.size(), selector_text(*node.entry), node.entry->name,
@@ -45,7 +49,8 @@ std::optional<Verdict> memory_short(const TierContext& c) {
 std::optional<Verdict> node_not_ready(const TierContext& c) {
   const api::Node& node = *c.node->one();
   if (node.ready) return std::nullopt;
-  return Verdict{std::string(names::reason_node_not_ready), fmt::format("node {} is not Ready: {}", node.metadata.name, node.ready_message)};
+  return Verdict{std::string(names::reason_node_not_ready),
+                 fmt::format("node {} is not Ready: {}", node.metadata.name, node.ready_message)};
 }
 
 // One line on where a predecessor is; the time is when it got there, so that the text does not age.
@@ -76,9 +81,9 @@ std::optional<Verdict> finalizer(const TierContext& c) {
 
 const std::vector<Gate>& gates_before_pod() {
   static const std::vector<Gate> gates = {
-      {"NameTaken", name_taken},        // somebody else's pod is never touched
-      {"NodeUnknown", node_unknown},    // a pod is made for one node, with that node's devices
-      {"MemoryShort", memory_short},    // what cannot fit by its own numbers is not started
+      {"NameTaken", name_taken},      // somebody else's pod is never touched
+      {"NodeUnknown", node_unknown},  // a pod is made for one node, with that node's devices
+      {"MemoryShort", memory_short},  // what cannot fit by its own numbers is not started
   };
   return gates;
 }

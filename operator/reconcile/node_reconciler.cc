@@ -29,7 +29,8 @@ void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) 
   // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
   if (after || before->node_name.empty()) return;
   BootMillis until = boot + before->termination_grace_seconds * 1000 + vanished_extra_millis;
-  memory.vanished.push_back({before->metadata.uid, before->metadata.key().text() + " (vanished)", claim, until});
+  memory.vanished.push_back(
+      {before->metadata.uid, before->metadata.key().text() + " (vanished)", claim, until});
 }
 
 NodeObserved NodeReconciler::observe(const std::string& node) {
@@ -59,7 +60,8 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   PassResult result{decision.retry_after_millis, {}};
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
-    bool moved = !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
+    bool moved =
+        !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
     if (moved) result.retry_after_millis = moved_millis;
     if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
   }
@@ -74,7 +76,8 @@ Result<bool> NodeReconciler::still_wanted(const WindowRequest& request) {
     if (stack.error().kind == ErrorKind::NotFound) return false;
     return stack.error().wrap("read stack " + request.stack.text());
   }
-  if (stack->metadata.uid != request.stack_uid || stack->metadata.generation != request.stack_generation) return false;
+  if (stack->metadata.uid != request.stack_uid || stack->metadata.generation != request.stack_generation)
+    return false;
   if (request.kind == WindowRequest::Kind::Stop) return true;
   return !stack->metadata.deleting() && stack->metadata.has_finalizer(names::finalizer);
 }
@@ -95,16 +98,18 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
   }
   // The rest as cached: gated ones, and what somebody let in by hand and the label does not show.
   for (const auto& pod : seen.pods)
-    if (!live_uids.contains(pod->metadata.uid) && (stage_of(*pod) == PodStage::Gated || pod->metadata.label(names::label_admitted).empty()))
+    if (!live_uids.contains(pod->metadata.uid) &&
+        (stage_of(*pod) == PodStage::Gated || pod->metadata.label(names::label_admitted).empty()))
       now.pods.push_back(pod);
   now.now = ports_.clock();
   WindowDecision again = decide_window(now);
   if (!again.granted || again.granted->pod.uid != request.pod.uid) return {moved_millis, {}};
 
-  Status done = request.kind == WindowRequest::Kind::Claim
-                    ? ports_.cluster->admit_pod(request.pod, now.now.wall)
-                    : ports_.cluster->set_serving(request.pod, false, names::serving_draining,
-                                                  "being stopped; requests under way are finished", now.now.wall);
+  Status done =
+      request.kind == WindowRequest::Kind::Claim
+          ? ports_.cluster->admit_pod(request.pod, now.now.wall)
+          : ports_.cluster->set_serving(request.pod, false, names::serving_draining,
+                                        "being stopped; requests under way are finished", now.now.wall);
   if (done) return {};
   ErrorKind kind = done.error().kind;
   if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};

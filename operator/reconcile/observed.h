@@ -21,8 +21,8 @@ struct Observed {
   // Pods and Services with this stack's label in its namespace, whoever owns them.
   std::vector<Shared<api::Pod>> pods;
   std::vector<Shared<api::Service>> services;
-  std::vector<Shared<api::Node>> nodes;  // all of the cluster's
-  std::map<std::string, ProbeReading> probes;  // by pod uid
+  std::vector<Shared<api::Node>> nodes;         // all of the cluster's
+  std::map<std::string, ProbeReading> probes;   // by pod uid
   std::map<std::string, std::string> api_keys;  // by tier name, where one was asked for and could be read
   // What the window of each tier's node said last, by "namespace/pod".
   std::map<std::string, Verdict> verdicts;

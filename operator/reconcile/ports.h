@@ -39,8 +39,8 @@ class Cluster {
   // Carries uid and resourceVersion as preconditions: a pod that changed meanwhile is not deleted.
   virtual Status delete_pod(const PodRef& pod) = 0;
   // Sets the readiness gate's condition. Precondition: the uid.
-  virtual Status set_serving(const PodRef& pod, bool serving, std::string_view reason, const std::string& message,
-                             WallMillis now) = 0;
+  virtual Status set_serving(const PodRef& pod, bool serving, std::string_view reason,
+                             const std::string& message, WallMillis now) = 0;
   // Removes the scheduling gate and labels the pod as admitted, in one patch. Preconditions: uid and version.
   virtual Status admit_pod(const PodRef& pod, WallMillis now) = 0;
   // Puts our identity on a gated pod, so that a late patch of an earlier leader is refused.
@@ -50,12 +50,15 @@ class Cluster {
 
   // AlreadyExists when somebody else has a Service of that name: it is left alone.
   virtual Status create_service(const std::string& namespace_, const std::string& body) = 0;
-  virtual Status apply_service(const std::string& namespace_, const std::string& name, const std::string& body) = 0;
-  virtual Status delete_service(const std::string& namespace_, const std::string& name, const std::string& uid) = 0;
+  virtual Status apply_service(const std::string& namespace_, const std::string& name,
+                               const std::string& body) = 0;
+  virtual Status delete_service(const std::string& namespace_, const std::string& name,
+                                const std::string& uid) = 0;
 
   // Both are refused when the stack is no longer at that version, and answer with its new one.
   virtual Result<std::string> set_finalizer(const api::InferenceStack& stack, bool present) = 0;
-  virtual Result<std::string> apply_status(const api::InferenceStack& stack, const std::string& resource_version,
+  virtual Result<std::string> apply_status(const api::InferenceStack& stack,
+                                           const std::string& resource_version,
                                            const api::StackStatus& status) = 0;
 
   // Live reads, past every cache: what a claim is decided on.
@@ -101,7 +104,8 @@ enum class ProbePhase {
 
 struct ProbeReading {
   ProbePhase phase = ProbePhase::NotListening;
-  std::string detail;    // "warm-up answered 500": for messages; no text of the engine's that could hold a prompt
+  std::string
+      detail;  // "warm-up answered 500": for messages; no text of the engine's that could hold a prompt
   WallMillis since = 0;  // when this phase began
   std::optional<int64_t> context_length_tokens;
   std::optional<engines::Load> load;  // only while draining; absent: unknown, which counts as busy
@@ -113,9 +117,10 @@ struct ProbeTarget {
   api::NamespacedName stack;
   std::string pod_ip;
   api::Tier tier;
-  std::string api_key;      // sent as a bearer token; never logged
-  bool was_serving = false;  // the pod's condition already says so (the operator restarted): starts as Serving
-  bool draining = false;     // read the load too, often
+  std::string api_key;  // sent as a bearer token; never logged
+  bool was_serving =
+      false;              // the pod's condition already says so (the operator restarted): starts as Serving
+  bool draining = false;  // read the load too, often
 };
 
 // Thread-safe. A change of a reading wakes the stack that the target belongs to.

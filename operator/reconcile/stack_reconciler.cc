@@ -17,8 +17,12 @@ struct Overloaded : Visitors... {
 template <class... Visitors>
 Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
-std::string pod_object(const api::NamespacedName& name) { return "pod/" + name.text(); }
-std::string service_object(const std::string& name) { return "service/" + name; }
+std::string pod_object(const api::NamespacedName& name) {
+  return "pod/" + name.text();
+}
+std::string service_object(const std::string& name) {
+  return "service/" + name;
+}
 
 Error in_context(const Error& error, std::string_view verb, const std::string& object) {
   return error.wrap(fmt::format("{} {}", verb, object));
@@ -49,7 +53,8 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
   }
   Memory& memory = memory_of(name);
   Now now = ports_.clock();
-  if (cache_lags(name, memory, now)) return {std::max<int64_t>(1, memory.expectations.deadline() - now.boot), {}};
+  if (cache_lags(name, memory, now))
+    return {std::max<int64_t>(1, memory.expectations.deadline() - now.boot), {}};
 
   Observed observed = observe(std::move(stack), memory, now);
   Decision decision = decide(observed);
@@ -89,7 +94,8 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   observed.services = ports_.cache->services_of_stack(name);
   observed.nodes = ports_.cache->nodes();
   for (const auto& pod : observed.pods)
-    if (auto reading = ports_.prober->reading(pod->metadata.uid)) observed.probes[pod->metadata.uid] = *reading;
+    if (auto reading = ports_.prober->reading(pod->metadata.uid))
+      observed.probes[pod->metadata.uid] = *reading;
   observed.verdicts = board_.verdicts_for(name);
   std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
   for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
@@ -108,7 +114,8 @@ void StackReconciler::read_api_keys(Observed& observed, Memory& memory) {
       auto kept = memory.api_keys.find(pod->metadata.uid);
       if (kept != memory.api_keys.end()) {
         known[pod->metadata.uid] = kept->second;
-      } else if (auto key = ports_.cluster->read_secret(stack.metadata.namespace_, tier.api_key_secret_name, tier.api_key_secret_key)) {
+      } else if (auto key = ports_.cluster->read_secret(stack.metadata.namespace_, tier.api_key_secret_name,
+                                                        tier.api_key_secret_key)) {
         known[pod->metadata.uid] = *key;
       } else {
         continue;
@@ -132,28 +139,36 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
       result.error = done.error();
       return result;
     }
-    created = created || (std::holds_alternative<CreatePod>(action) && !memory.refusals.contains(std::get<CreatePod>(action).tier));
+    created = created || (std::holds_alternative<CreatePod>(action) &&
+                          !memory.refusals.contains(std::get<CreatePod>(action).tier));
     if (std::holds_alternative<ApplyStatus>(action))
       for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
   }
   return result;
 }
 
+// What the API server refuses for good (a name that is taken, a policy) is told in status and tried again
+// later; anything else is an error of the pass.
+Status StackReconciler::remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
+                                         const std::string& object, Memory& memory, BootMillis now) {
+  bool is_taken = error.kind == ErrorKind::AlreadyExists;
+  if (!is_taken && error.kind != ErrorKind::Invalid && error.kind != ErrorKind::Forbidden)
+    return in_context(error, "create", object);
+  std::string message =
+      is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", object)
+               : fmt::format("the API server refuses {}: {}", object, error.text);
+  memory.refusals[tier] = {{is_taken ? std::string(taken) : "Refused", std::move(message)},
+                           now + refusal_millis};
+  return success();
+}
+
 Status StackReconciler::carry_out(const Observed& observed, const Action& action, Memory& memory) {
   const api::InferenceStack& stack = *observed.stack;
   const std::string& ns = stack.metadata.namespace_;
   BootMillis boot = observed.now.boot;
-  // What the API server refuses for good (a name that is taken, a policy) is told in status and tried again later.
-  auto refusable = [&](const Status& done, const std::string& tier, std::string_view taken, const std::string& object) -> Status {
-    if (done) return done;
-    ErrorKind kind = done.error().kind;
-    bool is_taken = kind == ErrorKind::AlreadyExists;
-    if (!is_taken && kind != ErrorKind::Invalid && kind != ErrorKind::Forbidden) return in_context(done.error(), "create", object);
-    Verdict verdict{is_taken ? std::string(taken) : "Refused",
-                    is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", object)
-                             : fmt::format("the API server refuses {}: {}", object, done.error().text)};
-    memory.refusals[tier] = {std::move(verdict), boot + refusal_millis};
-    return success();
+  auto refusable = [&](Status done, const std::string& tier, std::string_view taken,
+                       const std::string& object) {
+    return done ? done : remember_refusal(done.error(), tier, taken, object, memory, boot);
   };
   auto changed = [&](Status done, std::string_view verb, const PodRef& pod) -> Status {
     if (!done) return in_context(done.error(), verb, pod_object(pod.name));
@@ -174,7 +189,9 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
             return changed(std::move(done), "delete", a.pod);
           },
           [&](const SetServing& a) {
-            return changed(ports_.cluster->set_serving(a.pod, a.serving, a.reason, a.message, observed.now.wall), "patch", a.pod);
+            return changed(
+                ports_.cluster->set_serving(a.pod, a.serving, a.reason, a.message, observed.now.wall),
+                "patch", a.pod);
           },
           [&](const AdoptPod& a) { return changed(ports_.cluster->adopt_pod(a.pod, stack), "adopt", a.pod); },
           [&](const CreateService& a) {
@@ -189,7 +206,8 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
           },
           [&](const DeleteService& a) -> Status {
             Status done = ports_.cluster->delete_service(ns, a.name, a.uid);
-            if (!done && done.error().kind != ErrorKind::NotFound) return in_context(done.error(), "delete", service_object(a.name));
+            if (!done && done.error().kind != ErrorKind::NotFound)
+              return in_context(done.error(), "delete", service_object(a.name));
             return success();
           },
           [&](const ApplyStatus& a) -> Status {

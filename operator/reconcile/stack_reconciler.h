@@ -20,7 +20,8 @@ struct PassResult {
   std::optional<Error> error;  // counted, backed off, logged
 };
 
-// Thread-safe for different stacks; one stack is passed over by one worker at a time (the work queue sees to it).
+// Thread-safe for different stacks; one stack is passed over by one worker at a time (the work queue sees to
+// it).
 class StackReconciler {
  public:
   struct Ports {
@@ -42,9 +43,9 @@ class StackReconciler {
   };
   struct Memory {  // of one stack, between passes
     Expectations expectations;
-    std::map<std::string, Refusal> refusals;             // by tier
-    std::map<std::string, std::string> api_keys;         // by pod uid
-    std::string stack_version;                           // after this pass's own writes
+    std::map<std::string, Refusal> refusals;      // by tier
+    std::map<std::string, std::string> api_keys;  // by pod uid
+    std::string stack_version;                    // after this pass's own writes
   };
 
   Memory& memory_of(const api::NamespacedName& stack);
@@ -54,6 +55,8 @@ class StackReconciler {
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);
+  static Status remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
+                                 const std::string& object, Memory& memory, BootMillis now);
 
   Ports ports_;
   Board& board_;

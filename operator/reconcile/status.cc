@@ -16,12 +16,13 @@ namespace {
 using api::Condition;
 
 Condition condition(std::string_view type, bool value, std::string_view reason, std::string message) {
-  return Condition{std::string(type), value ? "True" : "False", std::string(reason), std::move(message), 0, 0};
+  return Condition{
+      std::string(type), value ? "True" : "False", std::string(reason), std::move(message), 0, 0};
 }
 
 struct Count {
   int resident = 0, ready = 0, running = 0;
-  const api::TierStatus* first_busy = nullptr;     // Starting or WarmingUp
+  const api::TierStatus* first_busy = nullptr;  // Starting or WarmingUp
   const api::TierStatus* first_backoff = nullptr;
   const api::TierStatus* first_stopping = nullptr;
   const api::TierStatus* first_silent = nullptr;
@@ -42,7 +43,8 @@ Count count_tiers(const StackContext& stack) {
     if (c.wanted && c.memory_short && !count.first_short) count.first_short = &c;
     if (status.state == state::starting || status.state == state::warming_up) note(count.first_busy, &status);
     if (status.state == state::back_off) note(count.first_backoff, &status);
-    if (status.state == state::stopping || status.state == state::draining) note(count.first_stopping, &status);
+    if (status.state == state::stopping || status.state == state::draining)
+      note(count.first_stopping, &status);
     if (status.state == state::not_answering) note(count.first_silent, &status);
     if (c.wanted && status.state == state::waiting) note(count.first_waiting, &status);
   }
@@ -57,7 +59,8 @@ Condition node_condition(const StackContext& stack) {
                        fmt::format("no node has the labels of spec.nodes {}", match.entry->name));
     if (!match.one())
       return condition(names::condition_node_ready, false, names::reason_node_ambiguous,
-                       fmt::format("{} nodes have the labels of spec.nodes {}; one must", match.matches.size(), match.entry->name));
+                       fmt::format("{} nodes have the labels of spec.nodes {}; one must",
+                                   match.matches.size(), match.entry->name));
     if (!match.one()->ready)
       return condition(names::condition_node_ready, false, names::reason_node_not_ready,
                        fmt::format("node {}: {}", match.one()->metadata.name, match.one()->ready_message));
@@ -67,12 +70,14 @@ Condition node_condition(const StackContext& stack) {
 
 Condition memory_condition(const StackContext& stack, const Count& count) {
   if (count.first_short)
-    return condition(names::condition_memory_fits, false, names::reason_memory_short, *count.first_short->memory_short);
+    return condition(names::condition_memory_fits, false, names::reason_memory_short,
+                     *count.first_short->memory_short);
   for (const auto& c : stack.tiers) {
     bool known = c.claim.gpu || c.claim.host_bytes.has_value();
     if (!c.wanted || known) continue;
-    Condition unknown = condition(names::condition_memory_fits, false, names::reason_memory_unknown,
-                                  fmt::format("what tier {} holds is not declared; set its resources.requests.memory", c.tier->name));
+    Condition unknown = condition(
+        names::condition_memory_fits, false, names::reason_memory_unknown,
+        fmt::format("what tier {} holds is not declared; set its resources.requests.memory", c.tier->name));
     unknown.status = "Unknown";
     return unknown;
   }
@@ -86,16 +91,19 @@ Condition not_ready(const StackContext& stack, const Count& count, const Conditi
                      tier.message.empty() ? tier.name : fmt::format("{}: {}", tier.name, tier.message));
   };
   if (stack.observed.stack->metadata.deleting())
-    return condition(names::condition_ready, false, names::reason_deleting, fmt::format("{} pods are left", count.running));
+    return condition(names::condition_ready, false, names::reason_deleting,
+                     fmt::format("{} pods are left", count.running));
   if (stack.observed.stack->spec.suspend)
-    return condition(names::condition_ready, false, names::reason_stopping, fmt::format("{} pods are left", count.running));
+    return condition(names::condition_ready, false, names::reason_stopping,
+                     fmt::format("{} pods are left", count.running));
   if (node.status == "False") return condition(names::condition_ready, false, node.reason, node.message);
   if (count.first_busy) return say(names::reason_starting, *count.first_busy);
   if (count.first_backoff) return say(names::reason_backing_off, *count.first_backoff);
   if (count.first_silent) return say(names::serving_not_answering, *count.first_silent);
   if (count.first_stopping) return say(names::reason_stopping, *count.first_stopping);
   if (count.first_short)
-    return condition(names::condition_ready, false, names::reason_memory_short, *count.first_short->memory_short);
+    return condition(names::condition_ready, false, names::reason_memory_short,
+                     *count.first_short->memory_short);
   if (count.first_waiting) return say(names::reason_waiting, *count.first_waiting);
   return condition(names::condition_ready, false, names::reason_waiting, "");
 }
@@ -132,7 +140,8 @@ void add_memory(const StackContext& stack, api::StackStatus& status) {
         memory.planned_bytes += c.claim.known_bytes();
         fraction_all += c.claim.gpu_fraction_milli;
       }
-      if (c.pod && c.pod_is_ours() && holds_memory(*c.pod)) memory.held_bytes += claim_of(*c.pod).known_bytes();
+      if (c.pod && c.pod_is_ours() && holds_memory(*c.pod))
+        memory.held_bytes += claim_of(*c.pod).known_bytes();
     }
     memory.headroom_bytes = memory.total_bytes - memory.reserved_bytes - memory.planned_bytes;
     planned_all += memory.planned_bytes;
@@ -148,7 +157,8 @@ void add_memory(const StackContext& stack, api::StackStatus& status) {
   status.summary.nodes = node_names;
 }
 
-void put_conditions(const api::InferenceStack& stack, WallMillis now, std::vector<Condition> wanted, api::StackStatus& status) {
+void put_conditions(const api::InferenceStack& stack, WallMillis now, std::vector<Condition> wanted,
+                    api::StackStatus& status) {
   for (auto& c : wanted) c.observed_generation = stack.metadata.generation;
   status.conditions = api::merge_conditions(stack.status.conditions, std::move(wanted), now);
   status.observed_generation = stack.metadata.generation;
@@ -168,13 +178,17 @@ std::string condition_reason(const api::StackStatus& status, std::string_view ty
 void tier_events(const api::TierStatus* before, const api::TierStatus& after, std::vector<Event>& events) {
   if (before && before->state == after.state) return;
   if (after.state == state::ready) {
-    events.push_back({false, "TierReady", "Start", fmt::format("tier {} serves on {}", after.name, after.endpoint)});
+    events.push_back(
+        {false, "TierReady", "Start", fmt::format("tier {} serves on {}", after.name, after.endpoint)});
   } else if (after.state == state::starting) {
-    events.push_back({false, "TierStarting", "Start", fmt::format("tier {} was let into the load window of node {}", after.name, after.node)});
+    events.push_back(
+        {false, "TierStarting", "Start",
+         fmt::format("tier {} was let into the load window of node {}", after.name, after.node)});
   } else if (after.state == state::back_off) {
     events.push_back({true, "TierFailed", "Restart", fmt::format("tier {}: {}", after.name, after.message)});
   } else if (after.state == state::not_answering) {
-    events.push_back({true, "TierNotAnswering", "Probe", fmt::format("tier {}: {}", after.name, after.message)});
+    events.push_back(
+        {true, "TierNotAnswering", "Probe", fmt::format("tier {}: {}", after.name, after.message)});
   } else if (after.state == state::draining) {
     events.push_back({false, "TierDraining", "Stop", fmt::format("tier {} {}", after.name, after.message)});
   }
@@ -190,10 +204,11 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
   Condition node = node_condition(stack);
   Condition memory = memory_condition(stack, count);
   bool suspended = object.spec.suspend && count.running == 0;
-  bool all_serve = !object.spec.suspend && count.resident > 0 && count.ready == count.resident && node.status == "True" &&
-                   stack.leftovers.empty();
+  bool all_serve = !object.spec.suspend && count.resident > 0 && count.ready == count.resident &&
+                   node.status == "True" && stack.leftovers.empty();
   bool off = !object.spec.suspend && count.resident == 0 && count.running == 0;
-  Condition ready = suspended                   ? condition(names::condition_ready, true, names::reason_suspended, "no tier runs")
+  Condition ready = suspended
+                        ? condition(names::condition_ready, true, names::reason_suspended, "no tier runs")
                     : (all_serve || off) && !object.metadata.deleting()
                         ? condition(names::condition_ready, true, names::reason_all_tiers_serving,
                                     fmt::format("{} of {} tiers serve", count.ready, count.resident))
@@ -202,8 +217,11 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
   status.summary.status = summary_word(stack, count, ready);
   std::vector<Condition> wanted{ready};
   bool stalled = count.first_short != nullptr && !object.metadata.deleting();
-  if (ready.status != "True" && !stalled) wanted.push_back(condition(names::condition_reconciling, true, ready.reason, ready.message));
-  if (stalled) wanted.push_back(condition(names::condition_stalled, true, names::reason_memory_short, *count.first_short->memory_short));
+  if (ready.status != "True" && !stalled)
+    wanted.push_back(condition(names::condition_reconciling, true, ready.reason, ready.message));
+  if (stalled)
+    wanted.push_back(condition(names::condition_stalled, true, names::reason_memory_short,
+                               *count.first_short->memory_short));
   wanted.push_back(node);
   wanted.push_back(memory);
   put_conditions(object, stack.observed.now.wall, std::move(wanted), status);

@@ -38,7 +38,7 @@ struct TierContext {
   const NodeMatch* node = nullptr;
   const api::TierStatus* last = nullptr;     // as the stack's status has it; null: none yet
   const api::TierStatus* current = nullptr;  // as this pass found it; set once the tier was looked at
-  Shared<api::Pod> pod;                   // of that name; may be somebody else's
+  Shared<api::Pod> pod;                      // of that name; may be somebody else's
   const ProbeReading* probe = nullptr;
   planner::Claim claim;
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
@@ -49,10 +49,12 @@ struct TierContext {
 
   std::string pod_name() const { return observed->stack->metadata.name + "-" + tier->name; }
   bool pod_is_ours() const;
-  bool pod_is_orphan() const;  // our labels, no controller
+  bool pod_is_orphan() const;   // our labels, no controller
   bool pod_is_current() const;  // made from what would be rendered now; true while that is not known
   PodRef pod_ref() const { return {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}; }
-  bool serving() const { return pod && pod_is_ours() && stage_of(*pod) == PodStage::Serving && !not_answering(); }
+  bool serving() const {
+    return pod && pod_is_ours() && stage_of(*pod) == PodStage::Serving && !not_answering();
+  }
   bool not_answering() const { return probe && probe->phase == ProbePhase::NotAnswering; }
 };
 

@@ -40,7 +40,8 @@ TierOutcome begin(const TierContext& c) {
   return outcome;
 }
 
-void say(const TierContext& c, TierOutcome& outcome, std::string_view state, std::string_view reason, std::string message) {
+void say(const TierContext& c, TierOutcome& outcome, std::string_view state, std::string_view reason,
+         std::string message) {
   api::TierStatus& status = outcome.status;
   status.state = state;
   status.reason = reason;
@@ -85,8 +86,8 @@ WindowRequest request(const TierContext& c, WindowRequest::Kind kind) {
   request.tier = c.tier->name;
   request.pod = c.pod_ref();
   request.claim = kind == WindowRequest::Kind::Claim ? c.claim : claim_of(*c.pod);
-  if (kind == WindowRequest::Kind::Claim && c.claim.gpu && c.node && c.node->entry && c.node->entry->devices &&
-      c.node->entry->devices->strategy == api::DeviceStrategy::ExtendedResource)
+  if (kind == WindowRequest::Kind::Claim && c.claim.gpu && c.node && c.node->entry &&
+      c.node->entry->devices && c.node->entry->devices->strategy == api::DeviceStrategy::ExtendedResource)
     request.device_resource = c.node->entry->devices->resource_name;
   return request;
 }
@@ -123,17 +124,19 @@ TierOutcome gated(const TierContext& c) {
     outcome.request = request(c, WindowRequest::Kind::Claim);
     auto told = window_verdict(c);
     say(c, outcome, state::waiting,
-        told.value_or(Verdict{"LoadWindow", fmt::format("waits for the load window of node {}", node_of(*c.pod))}));
+        told.value_or(
+            Verdict{"LoadWindow", fmt::format("waits for the load window of node {}", node_of(*c.pod))}));
   }
   return outcome;
 }
 
 // What keeps an admitted pod from running its engine, in the kubelet's or the scheduler's own words.
 std::optional<Verdict> pod_problem(const api::Pod& pod) {
-  if (pod.engine && !pod.engine->waiting_reason.empty() && pod.engine->waiting_reason != "ContainerCreating" &&
-      pod.engine->waiting_reason != "PodInitializing")
-    return Verdict{pod.engine->waiting_reason, pod.engine->waiting_message.empty() ? pod.engine->waiting_reason
-                                                                                   : pod.engine->waiting_message};
+  if (pod.engine && !pod.engine->waiting_reason.empty() &&
+      pod.engine->waiting_reason != "ContainerCreating" && pod.engine->waiting_reason != "PodInitializing")
+    return Verdict{pod.engine->waiting_reason, pod.engine->waiting_message.empty()
+                                                   ? pod.engine->waiting_reason
+                                                   : pod.engine->waiting_message};
   const api::PodCondition* scheduled = pod.condition("PodScheduled");
   if (scheduled && scheduled->status == "False" && scheduled->reason == "Unschedulable")
     return Verdict{"Unschedulable", scheduled->message};
@@ -143,9 +146,13 @@ std::optional<Verdict> pod_problem(const api::Pod& pod) {
 std::string loading_text(const TierContext& c) {
   if (!c.probe) return "its container is being started";
   switch (c.probe->phase) {
-    case ProbePhase::NotListening: return "the engine does not listen yet";
-    case ProbePhase::Loading: return "the engine loads the model";
-    default: return c.probe->detail.empty() ? "the engine answers; its first completion is awaited" : c.probe->detail;
+    case ProbePhase::NotListening:
+      return "the engine does not listen yet";
+    case ProbePhase::Loading:
+      return "the engine loads the model";
+    default:
+      return c.probe->detail.empty() ? "the engine answers; its first completion is awaited"
+                                     : c.probe->detail;
   }
 }
 
@@ -193,10 +200,13 @@ TierOutcome running(const TierContext& c) {
   probe(c, outcome, false);
   bool serving = stage_of(*c.pod) == PodStage::Serving;
   if (c.probe) outcome.status.context_length_tokens = c.probe->context_length_tokens;
-  if (!outcome.status.context_length_tokens && c.last) outcome.status.context_length_tokens = c.last->context_length_tokens;
+  if (!outcome.status.context_length_tokens && c.last)
+    outcome.status.context_length_tokens = c.last->context_length_tokens;
   if (serving && c.not_answering()) {
-    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false, std::string(names::serving_not_answering), c.probe->detail});
-    say(c, outcome, state::not_answering, names::serving_not_answering, "clients are kept away: " + c.probe->detail);
+    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false,
+                                         std::string(names::serving_not_answering), c.probe->detail});
+    say(c, outcome, state::not_answering, names::serving_not_answering,
+        "clients are kept away: " + c.probe->detail);
   } else if (serving) {
     say(c, outcome, state::ready, "Serving", "");
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
@@ -206,7 +216,8 @@ TierOutcome running(const TierContext& c) {
     say(c, outcome, state::warming_up, "Recovered", "the engine answers again; clients are being let in");
   } else {
     say(c, outcome, state::not_answering, names::serving_not_answering,
-        "clients are kept away: " + (c.probe ? c.probe->detail : std::string("the engine has not answered yet")));
+        "clients are kept away: " +
+            (c.probe ? c.probe->detail : std::string("the engine has not answered yet")));
   }
   return outcome;
 }
@@ -215,11 +226,12 @@ TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
   api::Failure failure = failure_of(*c.pod);
   bool fresh = record_failure(c, outcome, failure, served_millis(*c.pod));
-  WallMillis next = failure.time + backoff_millis(c.tier->restart, outcome.status.consecutive_failures, c.pod->metadata.uid);
+  WallMillis next = failure.time +
+                    backoff_millis(c.tier->restart, outcome.status.consecutive_failures, c.pod->metadata.uid);
   int64_t left = next - c.observed->now.wall;
   say(c, outcome, state::back_off, failure.failure_class,
-      fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message, format_time(failure.time),
-                  format_time(next), outcome.status.consecutive_failures));
+      fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message,
+                  format_time(failure.time), format_time(next), outcome.status.consecutive_failures));
   if (fresh || left > 0) {
     look_again(outcome, fresh ? 1 : left);
   } else {
@@ -230,8 +242,8 @@ TierOutcome ended(const TierContext& c) {
 
 TierOutcome terminating(const TierContext& c) {
   TierOutcome outcome = begin(c);
-  say(c, outcome, state::stopping, "Terminating", fmt::format("pod {} is going since {}", c.pod_name(),
-                                                             format_time(c.pod->metadata.deleted)));
+  say(c, outcome, state::stopping, "Terminating",
+      fmt::format("pod {} is going since {}", c.pod_name(), format_time(c.pod->metadata.deleted)));
   return outcome;
 }
 
@@ -247,10 +259,14 @@ TierOutcome step_up(const TierContext& c) {
     return outcome;
   }
   switch (stage) {
-    case PodStage::Gated: return gated(c);
-    case PodStage::Loading: return loading(c);
-    case PodStage::Ended: return ended(c);
-    default: return running(c);
+    case PodStage::Gated:
+      return gated(c);
+    case PodStage::Loading:
+      return loading(c);
+    case PodStage::Ended:
+      return ended(c);
+    default:
+      return running(c);
   }
 }
 
@@ -273,7 +289,8 @@ TierOutcome step_down(const TierContext& c, bool may_stop) {
     probe(c, outcome, false);
     if (may_stop) outcome.request = request(c, WindowRequest::Kind::Stop);
     auto told = may_stop ? window_verdict(c) : std::nullopt;
-    std::string wait = may_stop ? "waits for its turn to stop" : "waits until the tiers that started after it have stopped";
+    std::string wait =
+        may_stop ? "waits for its turn to stop" : "waits until the tiers that started after it have stopped";
     say(c, outcome, state::stopping, why, told ? told->message : wait);
     return outcome;
   }
@@ -286,8 +303,9 @@ TierOutcome step_down(const TierContext& c, bool may_stop) {
     say(c, outcome, state::stopping, why, "its pod is being deleted");
   } else {
     look_again(outcome, left);
-    say(c, outcome, state::draining, why, fmt::format("finishes its requests until {} at the latest",
-                                                      format_time(c.observed->now.wall + left)));
+    say(c, outcome, state::draining, why,
+        fmt::format("finishes its requests until {} at the latest",
+                    format_time(c.observed->now.wall + left)));
   }
   return outcome;
 }

@@ -9,8 +9,8 @@ namespace strix::reconcile {
 // A tier that should run: from nothing to Ready, and back up after a failure.
 TierOutcome step_up(const TierContext& context);
 
-// A tier that should not run: switched off, suspended, replaced, removed or deleted with its stack. `may_stop`
-// is false while another tier of the stack has to stop first.
+// A tier that should not run: switched off, suspended, replaced, removed or deleted with its stack.
+// `may_stop` is false while another tier of the stack has to stop first.
 TierOutcome step_down(const TierContext& context, bool may_stop);
 
 }  // namespace strix::reconcile

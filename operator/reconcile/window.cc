@@ -14,15 +14,20 @@ namespace {
 
 // Stops before claims (rule 3), then the older stack, then the stack's own order.
 bool comes_before(const WindowRequest& a, const WindowRequest& b) {
-  return std::tuple(a.kind, a.stack_created, a.stack, a.order) < std::tuple(b.kind, b.stack_created, b.stack, b.order);
+  return std::tuple(a.kind, a.stack_created, a.stack, a.order) <
+         std::tuple(b.kind, b.stack_created, b.stack, b.order);
 }
 
 std::string_view doing(PodStage stage) {
   switch (stage) {
-    case PodStage::Loading: return "loads";
-    case PodStage::Draining: return "drains";
-    case PodStage::Terminating: return "is being stopped";
-    default: return "holds it";
+    case PodStage::Loading:
+      return "loads";
+    case PodStage::Draining:
+      return "drains";
+    case PodStage::Terminating:
+      return "is being stopped";
+    default:
+      return "holds it";
   }
 }
 
@@ -44,20 +49,23 @@ Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
 std::optional<Verdict> node_verdict(const NodeObserved& observed, const WindowRequest& request) {
   const api::Node& facts = *observed.facts;
   if (!facts.ready)
-    return Verdict{std::string(names::reason_node_not_ready), fmt::format("node {} is not Ready: {}", observed.node, facts.ready_message)};
+    return Verdict{std::string(names::reason_node_not_ready),
+                   fmt::format("node {} is not Ready: {}", observed.node, facts.ready_message)};
   if (facts.unschedulable)
     return Verdict{std::string(names::reason_node_not_ready),
-                   fmt::format("node {} is cordoned; `kubectl uncordon {}` lets the tier start", observed.node, observed.node)};
+                   fmt::format("node {} is cordoned; `kubectl uncordon {}` lets the tier start",
+                               observed.node, observed.node)};
   if (request.device_resource.empty()) return std::nullopt;
   auto offered = facts.allocatable.find(request.device_resource);
   int64_t count = offered == facts.allocatable.end() ? 0 : offered->second;
   int64_t used = std::count_if(observed.pods.begin(), observed.pods.end(),
                                [](const auto& pod) { return holds_memory(*pod) && claim_of(*pod).gpu; });
   if (count > used) return std::nullopt;
-  return Verdict{"DeviceNotAllocatable",
-                 fmt::format("node {} offers {} of {} and {} are in use; a device plugin that lends it more often, or "
-                             "strategy Privileged, lets the tier start",
-                             observed.node, count, request.device_resource, used)};
+  return Verdict{
+      "DeviceNotAllocatable",
+      fmt::format("node {} offers {} of {} and {} are in use; a device plugin that lends it more often, or "
+                  "strategy Privileged, lets the tier start",
+                  observed.node, count, request.device_resource, used)};
 }
 
 std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowRequest& request,
@@ -78,7 +86,8 @@ std::vector<PodRef> unvouched(const NodeObserved& observed) {
   return refs;
 }
 
-void refuse_rest(WindowDecision& decision, const std::vector<WindowRequest>& requests, const Verdict& verdict) {
+void refuse_rest(WindowDecision& decision, const std::vector<WindowRequest>& requests,
+                 const Verdict& verdict) {
   for (const auto& request : requests) {
     if (decision.granted && decision.granted->pod.uid == request.pod.uid) continue;
     decision.verdicts.try_emplace(request.pod.name.text(), verdict);
@@ -102,7 +111,9 @@ WindowDecision decide_window(const NodeObserved& observed) {
   std::vector<WindowRequest> requests = observed.requests;
   std::sort(requests.begin(), requests.end(), comes_before);
   if (!observed.facts) {
-    refuse_rest(decision, requests, {std::string(names::reason_node_not_found), fmt::format("there is no node {}", observed.node)});
+    refuse_rest(
+        decision, requests,
+        {std::string(names::reason_node_not_found), fmt::format("there is no node {}", observed.node)});
     return decision;
   }
   if (const api::Pod* holder = window_holder(observed)) {
@@ -121,7 +132,8 @@ WindowDecision decide_window(const NodeObserved& observed) {
     if (claims && request.claim.gpu && settles_in > 0) {
       decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(settles_in), settles_in);
       decision.verdicts[request.pod.name.text()] = {
-          "MemorySettling", fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};
+          "MemorySettling",
+          fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};
       // Nobody overtakes it: the order of starts is a promise.
       break;
     }
@@ -133,7 +145,8 @@ WindowDecision decide_window(const NodeObserved& observed) {
     decision.verdicts[request.pod.name.text()] = *verdict;
   }
   if (!decision.vouch.empty()) decision.granted.reset();
-  std::string first = decision.granted ? decision.granted->pod.name.text() + " goes first" : "it is being prepared";
+  std::string first =
+      decision.granted ? decision.granted->pod.name.text() + " goes first" : "it is being prepared";
   refuse_rest(decision, requests,
               {"LoadWindow", fmt::format("waits for the load window of node {}: {}", observed.node, first)});
   return decision;

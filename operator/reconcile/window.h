@@ -21,7 +21,7 @@ struct WindowRequest {
   std::string stack_uid;
   int64_t stack_generation = 0;
   WallMillis stack_created = 0;
-  int order = 0;  // within the stack: the start order for claims, its reverse for stops
+  int order = 0;     // within the stack: the start order for claims, its reverse for stops
   std::string node;  // the Kubernetes node whose window it asks for
   std::string tier;
   PodRef pod;
@@ -32,8 +32,8 @@ struct WindowRequest {
   bool same_as(const WindowRequest& other) const {
     return kind == other.kind && stack == other.stack && stack_uid == other.stack_uid &&
            stack_generation == other.stack_generation && order == other.order && node == other.node &&
-           pod.uid == other.pod.uid && pod.resource_version == other.pod.resource_version && claim == other.claim &&
-           device_resource == other.device_resource;
+           pod.uid == other.pod.uid && pod.resource_version == other.pod.resource_version &&
+           claim == other.claim && device_resource == other.device_resource;
   }
 };
 

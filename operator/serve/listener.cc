@@ -1,7 +1,5 @@
 #include "serve/listener.h"
 
-// cpprest defines a macro called U, which is a template parameter elsewhere.
-#define _TURN_OFF_PLATFORM_STRING
 // The library's macro U is a template parameter elsewhere.
 #define _TURN_OFF_PLATFORM_STRING
 #include <cpprest/http_listener.h>

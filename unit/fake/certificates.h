@@ -1,5 +1,6 @@
 // Why: TLS tests need a CA, a server and a client that are valid today; made here, nothing expires in the
-// tree. May not: be used outside tests: the keys live for an hour and nobody keeps them secret.
+// tree.
+// May not: be used outside tests: the keys live for an hour and nobody keeps them secret.
 #pragma once
 
 #include <openssl/evp.h>

@@ -379,7 +379,8 @@ TEST_CASE("a watch whose server is behind another lists again") {
   f.synced();
   f.world.end(http::Response{
       504,
-      R"({"kind":"Status","code":504,"reason":"Timeout","message":"Too large resource version: 10, current: 9"})",
+      R"({"kind":"Status","code":504,"reason":"Timeout",)"
+      R"("message":"Too large resource version: 10, current: 9"})",
       1});
   CHECK(f.restarts("TooLargeResourceVersion") == 1);
   f.world.advance(1'000);
