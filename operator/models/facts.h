@@ -1,0 +1,50 @@
+// Why: what the arithmetic needs to know of a model, whatever file it was read from: what each layer keeps
+// per token and per sequence, and what the weights weigh.
+// May not: know an engine, or hold a guess: what no source says is absent.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace strix::models {
+
+enum class LayerKind {
+  Full,     // keeps K and V of every token
+  Sliding,  // keeps K and V of a window of tokens
+  Linear,   // keeps a constant state per sequence (linear attention, Mamba)
+  Latent,   // MLA: one latent vector per token, no V
+  Shared,   // reads another layer's cache: keeps nothing
+};
+
+struct LayerFacts {
+  LayerKind kind = LayerKind::Full;
+  int64_t key_elements = 0;    // per token; for Latent: latent rank + rotary part
+  int64_t value_elements = 0;  // per token; 0 for Latent
+  int64_t window_tokens = 0;   // Sliding
+  int64_t convolution_elements = 0, recurrent_elements = 0;  // Linear: per sequence
+  bool operator==(const LayerFacts&) const = default;
+};
+
+enum class WeightFormat { Gguf, Safetensors };
+
+struct ModelFacts {
+  std::string architecture;  // as the file spells it: "qwen2", "Qwen2ForCausalLM"
+  WeightFormat format = WeightFormat::Gguf;
+  std::vector<LayerFacts> layers;
+  std::optional<int64_t> context_length_most_tokens;  // what it was trained for, without rope scaling
+  std::optional<int64_t> weight_bytes;                // of all tensors that an engine loads
+  // GGUF: bytes by tensor type ("Q4_K"), of tensors that a CPU may repack (2-D, multiplied) and of the rest.
+  std::map<std::string, int64_t> repackable_bytes_by_type, other_bytes_by_type;
+  std::optional<int64_t> parameters;
+  std::string quantization;  // "" for none; config.json's quant_method, or GGUF's file type ("Q4_K_M")
+  std::string dtype;         // "bfloat16": of the weights that are not quantised, and of the auto KV cache
+  std::optional<int64_t> embedding_length, vocabulary_size, feed_forward_length;
+  std::string
+      source;  // where this is from, for people: "config.json", "catalogue: Qwen/Qwen2.5-14B-Instruct"
+  bool operator==(const ModelFacts&) const = default;
+};
+
+}  // namespace strix::models
