@@ -437,12 +437,13 @@ class Operator:
 
     port_next = 18080
 
-    def __init__(self, *flags, name="operator", privileged=True, roots=(MODELS, "/var/lib/strix-e2e"),
+    def __init__(self, *flags, name="operator", kubeconfig=None, privileged=True, roots=(MODELS, "/var/lib/strix-e2e"),
                  elect=("--lease-duration-seconds", "4", "--renew-deadline-seconds", "3", "--retry-period-seconds", "1")):
         Operator.port_next += 1
         self.port = Operator.port_next
         self.log = os.path.join(STATE, "logs", f"e2e-{name}.log")
-        self.command = [os.path.join(BUILD, "strix-operator"), "run", "--kubeconfig", os.path.join(STATE, "operator", "kubeconfig"),
+        self.command = [os.path.join(BUILD, "strix-operator"), "run", "--kubeconfig",
+                        kubeconfig or os.path.join(STATE, "operator", "kubeconfig"),
                         "--listen", f"127.0.0.1:{self.port}", "--model-roots", ",".join(roots),
                         *(["--allow-privileged-tiers"] if privileged else []), *elect, *flags]
         self.process = None

@@ -2,6 +2,7 @@
 import random
 
 from .harness import *
+from .proxy import Proxy
 
 API = Api()
 
@@ -68,9 +69,52 @@ def two_operators():
             second.kill()
 
 
+def leader_of(pod):
+    return pod["metadata"]["annotations"].get("inference.strix.dev/leader", "")
+
+
+@test("a leader that is frozen in the middle of opening a window, and whose request arrives after the change, opens nothing", 240)
+def late_request():
+    def opens(method, path, body):
+        return method == "PATCH" and b"schedulingGates" in body
+
+    with Namespace(API, "e2e-late") as ns, Proxy(API) as proxy:
+        first = Operator(name="frozen", kubeconfig=proxy.kubeconfig()).start()
+        second = Operator(name="successor")
+        held, release = threading.Event(), threading.Event()
+
+        def hold(method, path, body):
+            if opens(method, path, body) and not held.is_set():
+                first.signal(signal.SIGSTOP)
+                held.set()
+                release.wait(120)
+
+        proxy.rules.append(hold)
+        try:
+            ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2)]))
+            assert held.wait(30), "the first leader never opened the window"
+            assert gated(ns.pod("s-one"))
+            leader = leader_of(ns.pod("s-one"))
+            second.start()
+            until("the successor vouches for the pod or opens the window",
+                  lambda: (lambda p: leader_of(p) != leader or not gated(p))(ns.pod("s-one")), 60)
+            release.set()
+            late = until("the late request is answered", lambda: [a for a in proxy.answers if opens(*a[1:4])], 30)
+            assert late[0][4] == 409, late[0]
+            first.signal(signal.SIGCONT)
+            until("the frozen leader ends", lambda: not first.alive(), 30)
+            assert first.process.returncode != 0
+            ns.wait_ready()
+            assert [a[4] for a in proxy.answers if opens(*a[1:4])] == [409], "it opened a window after all"
+        finally:
+            release.set()
+            first.kill()
+            second.kill()
+
+
 @test("a settled stack costs the API server nothing but the lease and the watches", 420)
 def settled():
-    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "300"))
+    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "120"))
     with Operator() as operator, Namespace(API, "e2e-settled") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2), cpu_tier("two", 8002)]))
         ns.wait_ready()

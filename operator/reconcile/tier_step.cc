@@ -297,12 +297,14 @@ TierOutcome step_down(const TierContext& c, bool may_stop) {
   probe(c, outcome, true);
   const api::PodCondition* serving = c.pod->condition(names::readiness_gate);
   int64_t left = serving->last_transition + c.tier->drain_timeout_seconds * 1000LL - c.observed->now.wall;
-  bool idle = c.probe && c.probe->load && c.probe->load->idle();
+  // Until the routing of the whole cluster has caught up, a request may still come to an engine that is idle.
+  int64_t unsettled = serving->last_transition + drain_settle_millis - c.observed->now.wall;
+  bool idle = unsettled <= 0 && c.probe && c.probe->load && c.probe->load->idle();
   if (idle || left <= 0 || c.not_answering()) {
     outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
     say(c, outcome, state::stopping, why, "its pod is being deleted");
   } else {
-    look_again(outcome, left);
+    look_again(outcome, unsettled > 0 ? std::min(unsettled, left) : left);
     say(c, outcome, state::draining, why,
         fmt::format("finishes its requests until {} at the latest",
                     format_time(c.observed->now.wall + left)));
