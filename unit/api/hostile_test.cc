@@ -30,7 +30,7 @@ std::vector<Hostile> all_hostile() {
   std::vector<Hostile> all;
   std::string folder = "unit/api/hostile";
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(STRIX_SOURCE_DIR) + "/" + folder)) {
+       std::filesystem::directory_iterator(fake::source_dir() + "/" + folder)) {
     Hostile hostile;
     hostile.name = entry.path().filename();
     hostile.text = test::read_source(folder + "/" + hostile.name);

@@ -12,6 +12,7 @@
 
 #include "api/codec.h"
 #include "base/json.h"
+#include "source_dir.h"
 
 namespace strix::test {
 
@@ -81,7 +82,7 @@ inline Result<api::InferenceStack> decode_yaml(const std::string& yaml) {
 }
 
 inline std::string read_source(const std::string& path) {
-  std::ifstream file(std::string(STRIX_SOURCE_DIR) + "/" + path);
+  std::ifstream file(fake::source_dir() + "/" + path);
   std::stringstream text;
   text << file.rdbuf();
   INVARIANT(!text.str().empty());

@@ -8,13 +8,14 @@
 #include "catch.h"
 #include "decision_log.h"
 #include "pretty.h"
+#include "source_dir.h"
 
 using namespace strix;
 
 namespace {
 
 std::string folder() {
-  return std::string(STRIX_SOURCE_DIR) + "/unit/golden/engines/";
+  return fake::source_dir() + "/unit/golden/engines/";
 }
 
 void check_golden(const std::string& name, const std::string& text) {

@@ -2,13 +2,14 @@
 #include <set>
 
 #include "catch.h"
+#include "source_dir.h"
 #include "tidy/source.h"
 
 using namespace strix::tidy;
 
 namespace {
 
-const std::filesystem::path root = STRIX_SOURCE_DIR;
+const std::filesystem::path root = strix::fake::source_dir();
 
 constexpr size_t columns_max = 110;
 constexpr size_t file_lines_max = 400;
