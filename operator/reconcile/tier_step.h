@@ -9,8 +9,8 @@ namespace strix::reconcile {
 // A tier that should run: from nothing to Ready, and back up after a failure.
 TierOutcome step_up(const TierContext& context);
 
-// A drain lasts at least this long: EndpointSlices and every node's proxy take a second or two to send clients
-// elsewhere, and the time of a condition is cut to whole seconds.
+// A drain lasts at least this long: EndpointSlices and every node's proxy take a second or two to send
+// clients elsewhere, and the time of a condition is cut to whole seconds.
 inline constexpr int64_t drain_settle_millis = 3'000;
 
 // A tier that should not run: switched off, suspended, replaced, removed or deleted with its stack.
