@@ -128,12 +128,19 @@ void StackReconciler::read_api_keys(Observed& observed, Memory& memory) {
 
 PassResult StackReconciler::act(const Observed& observed, const Decision& decision, Memory& memory) {
   PassResult result{decision.retry_after_millis, {}};
-  bool created = false;
+  bool created = false, tells = false;
   memory.stack_version = observed.stack->metadata.resource_version;
   for (const Action& action : decision.actions) {
     // A new pod is all that a first pass makes: with many stacks at once each gets its first pod before any
     // gets the rest. The pod's own event brings the key back.
     if (created && !std::holds_alternative<CreatePod>(action)) return result;
+    if (std::holds_alternative<ApplyStatus>(action)) {
+      tells = true;
+      if (int64_t left = status_delay_left(memory, observed.now.boot); left > 0) {
+        result.retry_after_millis = left;
+        continue;
+      }
+    }
     Status done = carry_out(observed, action, memory);
     if (!done) {
       result.error = done.error();
@@ -144,7 +151,17 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
     if (std::holds_alternative<ApplyStatus>(action))
       for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
   }
+  if (!tells) memory.status_due.reset();
   return result;
+}
+
+// A write of the status takes the API server longer than anything else here, and what comes next in a start
+// is a few milliseconds away: it waits that long, and tells both at once.
+int64_t StackReconciler::status_delay_left(Memory& memory, BootMillis now) {
+  if (!memory.status_due) memory.status_due = now + status_delay_millis;
+  int64_t left = *memory.status_due - now;
+  if (left <= 0) memory.status_due.reset();
+  return left;
 }
 
 // What the API server refuses for good (a name that is taken, a policy) is told in status and tried again

@@ -24,6 +24,9 @@ struct PassResult {
 // it).
 class StackReconciler {
  public:
+  // How long a status waits for what may come right after it.
+  static constexpr int64_t status_delay_millis = 25;
+
   struct Ports {
     Cluster* cluster = nullptr;
     Cache* cache = nullptr;
@@ -46,6 +49,7 @@ class StackReconciler {
     std::map<std::string, Refusal> refusals;      // by tier
     std::map<std::string, std::string> api_keys;  // by pod uid
     std::string stack_version;                    // after this pass's own writes
+    std::optional<BootMillis> status_due;         // when the status is written at the latest
   };
 
   Memory& memory_of(const api::NamespacedName& stack);
@@ -55,6 +59,7 @@ class StackReconciler {
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);
+  static int64_t status_delay_left(Memory& memory, BootMillis now);
   static Status remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
                                  const std::string& object, Memory& memory, BootMillis now);
 
