@@ -45,10 +45,13 @@ const std::map<std::string, std::set<std::string>> library_users = {
 };
 
 // Pure: the same inputs give the same outputs. In reconcile/ and probe/ all but the shells are.
-const std::set<std::string> pure_folders = {"api", "planner", "engines", "reconcile", "probe"};
+const std::set<std::string> pure_folders = {"api", "models", "planner", "engines", "reconcile", "probe"};
 const std::set<std::string> shells = {"operator/reconcile/stack_reconciler",
-                                      "operator/reconcile/node_reconciler", "operator/reconcile/board",
-                                      "operator/reconcile/expectations", "operator/probe/prober"};
+                                      "operator/reconcile/node_reconciler",
+                                      "operator/reconcile/board",
+                                      "operator/reconcile/expectations",
+                                      "operator/probe/prober",
+                                      "operator/models/file_source"};
 const std::set<std::string> impure_headers = {
     "<thread>",    "<mutex>",       "<shared_mutex>", "<chrono>",  "<atomic>",   "<condition_variable>",
     "<future>",    "<stop_token>",  "<random>",       "<fstream>", "<iostream>", "<ctime>",
