@@ -111,8 +111,9 @@ Operator::Operator(const RunOptions& options, kube::Config config)
 }
 
 InformerCache::Wakes Operator::cache_wakes() {
-  return {[this](const auto& stack) { queue_->add(stack_key(stack)); }, [this] { wake_every_stack(); },
-          [this](const auto& node) { queue_->add(node_key(node)); },
+  return {[this](const auto& stack) { queue_->add(stack_key(stack)); },
+          [this](const auto& stack) { queue_->add(stack_key(stack), kube::Urgency::Later); },
+          [this] { wake_every_stack(); }, [this](const auto& node) { queue_->add(node_key(node)); },
           [this](const auto* before, const auto* after) { nodes_->pod_changed(before, after); }};
 }
 

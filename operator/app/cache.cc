@@ -78,7 +78,9 @@ InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, 
   pods_.add_handler([wakes](const auto& before, const auto& after) {
     wakes.pod_changed(before.get(), after.get());
     const api::Pod& pod = after ? *after : *before;
-    wakes.stack(stack_of(pod));
+    // A pod that has just been made: stacks that have none yet come first.
+    bool made = !before && reconcile::stage_of(pod) == reconcile::PodStage::Gated;
+    (made ? wakes.stack_later : wakes.stack)(stack_of(pod));
     std::string node = reconcile::node_of(pod);
     if (!node.empty()) wakes.node(node);
   });
@@ -87,8 +89,9 @@ InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, 
     wakes.node((after ? after : before)->metadata.name);
     wakes.every_stack();
   });
-  services_.add_handler(
-      [wakes](const auto& before, const auto& after) { wakes.stack(stack_of(after ? *after : *before)); });
+  services_.add_handler([wakes](const auto& before, const auto& after) {
+    (before ? wakes.stack : wakes.stack_later)(stack_of(after ? *after : *before));
+  });
 }
 
 void InformerCache::start() {

@@ -16,6 +16,7 @@ class InformerCache : public reconcile::Cache {
  public:
   struct Wakes {
     std::function<void(const api::NamespacedName&)> stack;
+    std::function<void(const api::NamespacedName&)> stack_later;  // nobody waits for what this brings
     std::function<void()> every_stack;
     std::function<void(const std::string& node)> node;
     std::function<void(const api::Pod* before, const api::Pod* after)> pod_changed;

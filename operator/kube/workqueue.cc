@@ -10,12 +10,44 @@ namespace strix::kube {
 
 // --- the core ---------------------------------------------------------------------------------------
 
-bool WorkqueueCore::add(const std::string& key, BootMillis now) {
-  if (shutting_down_ || !dirty_.emplace(key, now).second) return false;
-  ++adds_total_;
+namespace {
+
+// One key of so many is taken from those that may wait.
+constexpr unsigned later_turn = 8;
+
+}  // namespace
+
+bool WorkqueueCore::add(const std::string& key, BootMillis now, Urgency urgency) {
+  if (shutting_down_) return false;
+  auto [dirty, fresh] = dirty_.emplace(key, Dirty{now, urgency});
+  bool more_urgent = !fresh && urgency == Urgency::Normal && dirty->second.urgency == Urgency::Later;
+  if (!fresh && !more_urgent) return false;
+  dirty->second.urgency = urgency;
+  if (fresh) ++adds_total_;
   if (processing_.count(key) > 0) return false;  // done() queues it again
-  ready_.push_back(key);
+  if (more_urgent) --queued_;
+  enqueue(key, urgency);
   return true;
+}
+
+void WorkqueueCore::enqueue(const std::string& key, Urgency urgency) {
+  (urgency == Urgency::Normal ? ready_ : later_).push_back(key);
+  ++queued_;
+}
+
+std::string WorkqueueCore::take_first() {
+  auto stale = [&](const std::string& key) {
+    auto dirty = dirty_.find(key);
+    return dirty == dirty_.end() || dirty->second.urgency == Urgency::Normal || processing_.count(key) > 0;
+  };
+  while (!later_.empty() && stale(later_.front())) later_.pop_front();
+  bool from_later = !later_.empty() && (ready_.empty() || ++turn_ % later_turn == 0);
+  std::deque<std::string>& queue = from_later ? later_ : ready_;
+  INVARIANT(!queue.empty());
+  std::string key = std::move(queue.front());
+  queue.pop_front();
+  --queued_;
+  return key;
 }
 
 bool WorkqueueCore::add_after(const std::string& key, int64_t millis, BootMillis now) {
@@ -38,8 +70,8 @@ bool WorkqueueCore::done(const std::string& key, BootMillis now) {
   INVARIANT(worked_on != processing_.end());
   last_work_millis_ = now - worked_on->second;
   processing_.erase(worked_on);
-  if (dirty_.count(key) > 0) {
-    ready_.push_back(key);
+  if (auto dirty = dirty_.find(key); dirty != dirty_.end()) {
+    enqueue(key, dirty->second.urgency);
     return true;
   }
   return shutting_down_ && processing_.empty();
@@ -78,12 +110,11 @@ size_t WorkqueueCore::promote(BootMillis now) {
 
 std::optional<std::string> WorkqueueCore::take(BootMillis now) {
   promote(now);
-  if (ready_.empty()) return std::nullopt;
-  std::string key = std::move(ready_.front());
-  ready_.pop_front();
+  if (queued_ == 0) return std::nullopt;
+  std::string key = take_first();
   auto dirty = dirty_.find(key);
   INVARIANT(dirty != dirty_.end());
-  last_wait_millis_ = now - dirty->second;
+  last_wait_millis_ = now - dirty->second.since;
   dirty_.erase(dirty);
   bool alone = processing_.emplace(key, now).second;
   INVARIANT(alone);
@@ -147,9 +178,9 @@ Workqueue::Workqueue(WorkqueueSettings settings, metrics::Registry& registry)
   registry_.add("workqueue_retries_total", labels_, 0);
 }
 
-void Workqueue::add(const std::string& key) {
+void Workqueue::add(const std::string& key, Urgency urgency) {
   std::lock_guard lock(mutex_);
-  if (core_.add(key, boot_now())) wakened_.notify_one();
+  if (core_.add(key, boot_now(), urgency)) wakened_.notify_one();
   publish_locked();
 }
 

@@ -23,6 +23,10 @@
 
 namespace strix::kube {
 
+// Later: for keys whose work nobody is waiting for. They are taken when nothing else is ready, and now and
+// then besides, so that they never starve.
+enum class Urgency { Normal, Later };
+
 struct WorkqueueSettings {
   std::string name;  // the metrics' label
   int64_t failure_initial_millis = 5;
@@ -38,7 +42,7 @@ class WorkqueueCore {
   explicit WorkqueueCore(WorkqueueSettings settings) : settings_(std::move(settings)) {}
 
   // Each returns whether a worker may have something to take now that it had not before.
-  bool add(const std::string& key, BootMillis now);
+  bool add(const std::string& key, BootMillis now, Urgency urgency = Urgency::Normal);
   bool add_after(const std::string& key, int64_t millis, BootMillis now);
   bool done(const std::string& key, BootMillis now);
 
@@ -58,12 +62,12 @@ class WorkqueueCore {
   void shut_down();
   bool shutting_down() const { return shutting_down_; }
   // Shut down, and nothing queued or being processed.
-  bool drained() const { return shutting_down_ && ready_.empty() && processing_.empty(); }
+  bool drained() const { return shutting_down_ && queued_ == 0 && processing_.empty(); }
 
-  size_t depth() const { return ready_.size(); }
+  size_t depth() const { return queued_; }
   size_t delayed() const { return deadlines_.size(); }
   size_t processing() const { return processing_.size(); }
-  bool ready() const { return !ready_.empty(); }
+  bool ready() const { return queued_ > 0; }
   const WorkqueueSettings& settings() const { return settings_; }
 
   // What the shell's metrics are made of: how long the key taken last had waited, the one done last had been
@@ -75,11 +79,20 @@ class WorkqueueCore {
   uint64_t retries_total() const { return retries_total_; }
 
  private:
+  struct Dirty {  // needs work
+    BootMillis since = 0;
+    Urgency urgency = Urgency::Normal;
+  };
   int64_t bucket_millis(BootMillis now);
+  void enqueue(const std::string& key, Urgency urgency);
+  std::string take_first();
 
   WorkqueueSettings settings_;
-  std::deque<std::string> ready_;                           // each key at most once
-  std::unordered_map<std::string, BootMillis> dirty_;       // needs work; since when
+  // A key that became urgent while it stood in later_ stands in both; there its entry means nothing any more.
+  std::deque<std::string> ready_, later_;
+  size_t queued_ = 0;
+  unsigned turn_ = 0;
+  std::unordered_map<std::string, Dirty> dirty_;
   std::unordered_map<std::string, BootMillis> processing_;  // being worked on; since when
   std::map<std::string, BootMillis> delayed_;
   std::set<std::pair<BootMillis, std::string>> deadlines_;  // delayed_, by deadline
@@ -100,7 +113,7 @@ class Workqueue {
   Workqueue(const Workqueue&) = delete;
   Workqueue& operator=(const Workqueue&) = delete;
 
-  void add(const std::string& key);
+  void add(const std::string& key, Urgency urgency = Urgency::Normal);
   void add_after(const std::string& key, int64_t millis);  // an earlier deadline of the same key wins
   void add_rate_limited(const std::string& key);
   void forget(const std::string& key);

@@ -136,7 +136,7 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
     if (created && !std::holds_alternative<CreatePod>(action)) return result;
     if (std::holds_alternative<ApplyStatus>(action)) {
       tells = true;
-      if (int64_t left = status_delay_left(memory, observed.now.boot); left > 0) {
+      if (int64_t left = status_delay_left(observed, decision, memory); left > 0) {
         result.retry_after_millis = left;
         continue;
       }
@@ -151,16 +151,23 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
     if (std::holds_alternative<ApplyStatus>(action))
       for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
   }
-  if (!tells) memory.status_due.reset();
+  if (!tells) memory.status_differs_since.reset();
   return result;
 }
 
 // A write of the status takes the API server longer than anything else here, and what comes next in a start
-// is a few milliseconds away: it waits that long, and tells both at once.
-int64_t StackReconciler::status_delay_left(Memory& memory, BootMillis now) {
-  if (!memory.status_due) memory.status_due = now + status_delay_millis;
-  int64_t left = *memory.status_due - now;
-  if (left <= 0) memory.status_due.reset();
+// is a few milliseconds away: it waits that long, and tells both at once. What a node has not answered yet is
+// worth a longer wait.
+int64_t StackReconciler::status_delay_left(const Observed& observed, const Decision& decision,
+                                           Memory& memory) {
+  BootMillis now = observed.now.boot;
+  if (!memory.status_differs_since) memory.status_differs_since = now;
+  bool unanswered = std::any_of(decision.requests.begin(), decision.requests.end(), [&](const auto& request) {
+    return !observed.verdicts.contains(request.pod.name.text());
+  });
+  int64_t delay = unanswered ? status_delay_unanswered_millis : status_delay_millis;
+  int64_t left = *memory.status_differs_since + delay - now;
+  if (left <= 0) memory.status_differs_since.reset();
   return left;
 }
 

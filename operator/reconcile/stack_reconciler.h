@@ -26,6 +26,7 @@ class StackReconciler {
  public:
   // How long a status waits for what may come right after it.
   static constexpr int64_t status_delay_millis = 25;
+  static constexpr int64_t status_delay_unanswered_millis = 250;
 
   struct Ports {
     Cluster* cluster = nullptr;
@@ -46,10 +47,10 @@ class StackReconciler {
   };
   struct Memory {  // of one stack, between passes
     Expectations expectations;
-    std::map<std::string, Refusal> refusals;      // by tier
-    std::map<std::string, std::string> api_keys;  // by pod uid
-    std::string stack_version;                    // after this pass's own writes
-    std::optional<BootMillis> status_due;         // when the status is written at the latest
+    std::map<std::string, Refusal> refusals;         // by tier
+    std::map<std::string, std::string> api_keys;     // by pod uid
+    std::string stack_version;                       // after this pass's own writes
+    std::optional<BootMillis> status_differs_since;  // from what was written last
   };
 
   Memory& memory_of(const api::NamespacedName& stack);
@@ -59,7 +60,7 @@ class StackReconciler {
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);
-  static int64_t status_delay_left(Memory& memory, BootMillis now);
+  static int64_t status_delay_left(const Observed& observed, const Decision& decision, Memory& memory);
   static Status remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
                                  const std::string& object, Memory& memory, BootMillis now);
 

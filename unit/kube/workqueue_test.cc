@@ -320,3 +320,35 @@ TEST_CASE("the metrics carry controller-runtime's names and the queue's") {
   CHECK(shell.registry.expose().find("workqueue_work_duration_seconds_count{name=\"stack\"} 1\n") !=
         std::string::npos);
 }
+
+TEST_CASE("keys that may wait are taken last, but never starve") {
+  WorkqueueCore queue(WorkqueueSettings{});
+  for (int i = 0; i < 3; ++i) queue.add("later" + std::to_string(i), 0, Urgency::Later);
+  for (int i = 0; i < 16; ++i) queue.add("now" + std::to_string(i), 0);
+  REQUIRE(queue.depth() == 19);
+  std::vector<std::string> taken;
+  while (auto key = queue.take(1)) taken.push_back(*key);
+  REQUIRE(taken.size() == 19);
+  REQUIRE(taken[0] == "now0");
+  REQUIRE(std::find(taken.begin(), taken.begin() + 10, "later0") != taken.begin() + 10);
+  REQUIRE(taken.back() == "later2");
+}
+
+TEST_CASE("a key that may wait and then may not is taken once, at its new place") {
+  WorkqueueCore queue(WorkqueueSettings{});
+  queue.add("a", 0, Urgency::Later);
+  queue.add("b", 0, Urgency::Later);
+  REQUIRE(queue.add("b", 1));
+  REQUIRE_FALSE(queue.add("b", 2, Urgency::Later));
+  REQUIRE(queue.depth() == 2);
+  REQUIRE(queue.take(3) == "b");
+  queue.add("b", 4, Urgency::Later);  // while it is being worked on
+  REQUIRE(queue.take(5) == "a");
+  REQUIRE_FALSE(queue.take(6));
+  queue.done("b", 7);
+  REQUIRE(queue.take(8) == "b");
+  queue.done("a", 9);
+  queue.done("b", 9);
+  queue.shut_down();
+  REQUIRE(queue.drained());
+}
