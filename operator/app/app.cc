@@ -64,6 +64,7 @@ class Operator {
   bool may_write() const { return !options_.leader_elect || (elector_ && elector_->is_leading()); }
   void wake_every_stack();
   void lead();
+  Status make_elector();
   Status listen();
 
   const RunOptions options_;
@@ -144,7 +145,8 @@ Result<std::pair<std::string, int>> split_address(const std::string& text) {
 
 Status Operator::listen() {
   alive_.add("elector", [this]() -> std::optional<std::string> {
-    if (!elector_ || boot_now() - elector_->heartbeat() < heartbeat_silence_millis) return std::nullopt;
+    BootMillis last = elector_ ? elector_->heartbeat() : 0;
+    if (last == 0 || boot_now() - last < heartbeat_silence_millis) return std::nullopt;
     return "the election has stood still";
   });
   ready_.add("informers", [this]() -> std::optional<std::string> {
@@ -162,13 +164,7 @@ Status Operator::listen() {
   return success();
 }
 
-// Health first, then caches, then the election: a replica that waits for the lease answers probes and
-// metrics.
-Status Operator::start() {
-  if (!options_.listen.empty()) {
-    if (auto listening = listen(); !listening) return listening;
-  }
-  cache_->start();
+Status Operator::make_elector() {
   if (!options_.leader_elect) {
     elected_ = true;
     return success();
@@ -184,7 +180,18 @@ Status Operator::start() {
        }});
   if (!elector) return elector.error();
   elector_ = std::move(elector).value();
-  elector_->start();
+  return success();
+}
+
+// All that other threads look at is there before the first of them starts. Health first, then caches, then
+// the election: a replica that waits for the lease answers probes and metrics.
+Status Operator::start() {
+  if (auto made = make_elector(); !made) return made;
+  if (!options_.listen.empty()) {
+    if (auto listening = listen(); !listening) return listening;
+  }
+  cache_->start();
+  if (elector_) elector_->start();
   return success();
 }
 
