@@ -42,7 +42,9 @@ TierStatus decode_tier(json::Value value) {
   if (json::Value failure = value["lastFailure"]; failure.is_object())
     tier.last_failure = Failure{.failure_class = failure["class"].string_or(""),
                                 .message = failure["message"].string_or(""),
-                                .time = time_of(failure["time"])};
+                                .time = time_of(failure["time"]),
+                                .subject = failure["subject"].string_or(""),
+                                .cleared = failure["cleared"].string_or("")};
   tier.context_length_tokens = value["contextLength"].integer();
   tier.gpu_fraction_milli = decode_fraction(value["gpuFraction"]);
   tier.bytes = value["bytes"].integer();

@@ -55,6 +55,8 @@ void failure(json::Writer& out, const Failure& value, Times times) {
   text(out, "class", value.failure_class, word_bytes_max);
   text(out, "message", value.message, message_bytes_max);
   time(out, "time", value.time, times);
+  text(out, "subject", value.subject, word_bytes_max);
+  text(out, "cleared", value.cleared, word_bytes_max);
   out.end_object();
 }
 

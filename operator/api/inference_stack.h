@@ -154,6 +154,9 @@ struct Failure {
   std::string failure_class;
   std::string message;
   WallMillis time = 0;
+  // Hash of what failed, and the stack's clear-failures annotation of that moment: while neither changes, a
+  // class that cannot heal by itself is not tried again.
+  std::string subject, cleared;
   bool operator==(const Failure&) const = default;
 };
 

@@ -30,6 +30,8 @@ inline constexpr std::string_view annotation_node = "inference.strix.dev/node";
 inline constexpr std::string_view annotation_claim = "inference.strix.dev/claim";    // ledger entry, JSON
 inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who vouched for it
 inline constexpr std::string_view annotation_admitted_at = "inference.strix.dev/admitted-at";
+// Annotation of a stack, for a person: any new value makes what was given up be tried again.
+inline constexpr std::string_view annotation_clear_failures = "inference.strix.dev/clear-failures";
 // Annotation of Services: hash of what was applied.
 inline constexpr std::string_view annotation_applied_hash = "inference.strix.dev/applied-hash";
 
@@ -63,6 +65,8 @@ inline constexpr std::string_view reason_memory_short = "MemoryShort";
 inline constexpr std::string_view reason_memory_fits = "Fits";
 inline constexpr std::string_view reason_memory_unknown = "MemoryUnknown";
 inline constexpr std::string_view reason_deleting = "Deleting";
+inline constexpr std::string_view reason_given_up = "GivenUp";
+inline constexpr std::string_view reason_quarantined = "Quarantined";
 
 // Reasons of the pod condition inference.strix.dev/serving.
 inline constexpr std::string_view serving_warm = "WarmedUp";

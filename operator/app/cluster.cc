@@ -5,6 +5,7 @@
 #include "app/resources.h"
 #include "base/base64.h"
 #include "base/hash.h"
+#include "engines/labels.h"
 
 namespace strix::app {
 
@@ -184,6 +185,12 @@ Result<std::vector<api::Pod>> KubeCluster::read_admitted_pods(const std::string&
   });
   if (failed) return *failed;
   return found;
+}
+
+Result<std::string> KubeCluster::read_log(const api::NamespacedName& pod) {
+  // The kubelet cuts at limitBytes from the front of these lines, so the limit is far above what they hold.
+  return client_.get(path_of(pods, pod.namespace_, pod.name, "log") +
+                     "?container=" + engines::container_name + "&tailLines=400&limitBytes=1048576");
 }
 
 Result<std::string> KubeCluster::read_secret(const std::string& ns, const std::string& name,

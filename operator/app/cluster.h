@@ -33,6 +33,7 @@ class KubeCluster : public reconcile::Cluster {
                                    const api::StackStatus& status) override;
   Result<api::InferenceStack> read_stack(const api::NamespacedName& name) override;
   Result<std::vector<api::Pod>> read_admitted_pods(const std::string& kubernetes_node) override;
+  Result<std::string> read_log(const api::NamespacedName& pod) override;
   Result<std::string> read_secret(const std::string& namespace_, const std::string& name,
                                   const std::string& key) override;
 

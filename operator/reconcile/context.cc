@@ -89,6 +89,8 @@ void StackContext::add_tiers() {
     if (context.pod) {
       auto reading = observed.probes.find(context.pod->metadata.uid);
       if (reading != observed.probes.end()) context.probe = &reading->second;
+      auto diagnosis = observed.diagnoses.find(context.pod->metadata.uid);
+      if (diagnosis != observed.diagnoses.end()) context.diagnosis = &diagnosis->second;
     }
     if (context.node) context.claim = planner::declared_claim(*tier, context.node->entry->profile);
     if (context.node && context.node->one())

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "base/hash.h"
 #include "reconcile/pod_stage.h"
@@ -13,26 +14,18 @@ namespace {
 
 constexpr int exit_code_signal_base = 128;
 
-// The last line that a container left, short enough for a status.
-std::string last_line(const std::string& text) {
-  size_t end = text.find_last_not_of(" \n\r\t");
-  if (end == std::string::npos) return "";
-  size_t begin = text.find_last_of('\n', end);
-  std::string line = text.substr(begin == std::string::npos ? 0 : begin + 1,
-                                 end - (begin == std::string::npos ? 0 : begin + 1) + 1);
-  constexpr size_t line_max = 200;
-  if (line.size() > line_max) line = line.substr(0, line_max) + "...";
-  return line;
-}
+constexpr std::string_view image_reasons[] = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName",
+                                              "ErrImageNeverPull", "ImageInspectError"};
+constexpr std::string_view config_reasons[] = {"CreateContainerConfigError", "CreateContainerError",
+                                               "RunContainerError"};
 
-std::string with_last_words(std::string sentence, const api::ContainerStatus& engine) {
-  std::string words = last_line(engine.terminated_message);
-  return words.empty() ? sentence : sentence + ": " + words;
+bool one_of(std::string_view word, std::span<const std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
 }
 
 }  // namespace
 
-api::Failure failure_of(const api::Pod& pod) {
+api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis) {
   api::Failure failure;
   failure.time = ended_at(pod);
   if (!pod.engine || !pod.engine->terminated) {
@@ -47,18 +40,47 @@ api::Failure failure_of(const api::Pod& pod) {
   int signal = engine.signal                              ? engine.signal
                : engine.exit_code > exit_code_signal_base ? engine.exit_code - exit_code_signal_base
                                                           : 0;
-  if (engine.terminated_reason == "OOMKilled") {
+  if (diagnosis) {
+    failure.failure_class = diagnosis->failure_class;
+    failure.message = fmt::format("{} (exit code {})", diagnosis->message, engine.exit_code);
+  } else if (engine.terminated_reason == "OOMKilled") {
     failure.failure_class = "OutOfMemoryKilled";
     failure.message = "the kernel killed the engine for lack of memory (exit code 137)";
   } else if (signal != 0) {
     failure.failure_class = "Killed";
-    failure.message = with_last_words(fmt::format("the engine was killed by signal {}", signal), engine);
+    failure.message = fmt::format("the engine was killed by signal {}; its pod's log may say more", signal);
   } else {
     failure.failure_class = "Exited";
     failure.message =
-        with_last_words(fmt::format("the engine exited with code {}", engine.exit_code), engine);
+        fmt::format("the engine exited with code {}; its pod's log may say more", engine.exit_code);
   }
   return failure;
+}
+
+bool needs_log(const api::Pod& pod, const api::TierStatus* last) {
+  if (stage_of(pod) != PodStage::Ended || !pod.engine || !pod.engine->terminated) return false;
+  return !last || !last->last_failure || last->last_failure->time != ended_at(pod);
+}
+
+std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
+  if (!pod.engine || admitted_at(pod) == 0 || now - admitted_at(pod) < start_patience_millis) return {};
+  bool image = one_of(pod.engine->waiting_reason, image_reasons);
+  if (!image && !one_of(pod.engine->waiting_reason, config_reasons)) return {};
+  api::Failure failure;
+  failure.failure_class = image ? "ImagePullFailed" : "ContainerNotCreated";
+  failure.time = admitted_at(pod) + start_patience_millis;
+  failure.message =
+      fmt::format("{}: {}", pod.engine->waiting_reason,
+                  pod.engine->waiting_message.empty() ? "no more is known" : pod.engine->waiting_message);
+  return failure;
+}
+
+std::string subject_of(std::string_view failure_class, const api::StackSpec& spec, const api::Tier& tier,
+                       const std::string& template_hash) {
+  if (engines::treatment_of(failure_class) != engines::Treatment::Quarantine) return template_hash;
+  const std::string& image = tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
+  return stable_hash_hex(
+      fmt::format("{}\n{}{}\n{}", image, tier.model.repository, tier.model.file, tier.quantization));
 }
 
 api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier,

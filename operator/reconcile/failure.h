@@ -4,12 +4,27 @@
 
 #include "api/core.h"
 #include "api/inference_stack.h"
+#include "engines/failure_table.h"
 
 namespace strix::reconcile {
 
 // Classes: OutOfMemoryKilled, Killed (a signal), Exited (any code, 0 included: a dead vLLM engine exits 0),
-// Evicted, Rejected (the kubelet refused it), Vanished (ended without a container's word).
-api::Failure failure_of(const api::Pod& pod);
+// Evicted, Rejected (the kubelet refused it), Vanished (ended without a container's word), and those of
+// engines/failure_table.h where the log says more than the exit code: `diagnosis` may be null.
+api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis);
+
+// Whether the reconciler needs the log of this pod to say why it ended.
+bool needs_log(const api::Pod& pod, const api::TierStatus* last);
+
+// What an admitted pod waits for that will not come by itself, such as an image that does not exist.
+std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now);
+// The kubelet tries again for so long before the load window is given to somebody else.
+inline constexpr int64_t start_patience_millis = 20'000;
+
+// What a failure is about, as a hash: of the image, model and quantisation for a class that quarantines, of
+// the pod's template otherwise.
+std::string subject_of(std::string_view failure_class, const api::StackSpec& spec, const api::Tier& tier,
+                       const std::string& template_hash);
 
 // A tier that has been loading for longer than probe.startupDeadlineSeconds. Its time is the deadline's, so
 // that the same failure is recognised whenever it is looked at.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "api/names.h"
+#include "reconcile/failure.h"
 
 namespace strix::reconcile {
 
@@ -65,7 +66,7 @@ std::optional<Verdict> predecessors(const TierContext& c) {
   for (const TierContext* predecessor : c.predecessors) {
     if (!predecessor->wanted || predecessor->serving()) continue;
     // Without an explicit startAfter a tier that cannot start by its own numbers holds nobody up.
-    if (c.tier->start_after.empty() && predecessor->memory_short) continue;
+    if (c.tier->start_after.empty() && (predecessor->memory_short || held_back(*predecessor))) continue;
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
   if (waiting.empty()) return std::nullopt;
@@ -77,13 +78,65 @@ std::optional<Verdict> finalizer(const TierContext& c) {
   return Verdict{"Preparing", "waits until the stack carries its finalizer"};
 }
 
+std::optional<Verdict> back_off(const TierContext& c) {
+  WallMillis next = next_try(c);
+  if (next <= c.observed->now.wall) return std::nullopt;
+  const api::Failure& failure = *c.last->last_failure;
+  return Verdict{failure.failure_class,
+                 fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message,
+                             format_time(failure.time), format_time(next), c.last->consecutive_failures)};
+}
+
+// Whether `failure` still holds back what has that subject now.
+bool holds(const TierContext& c, const api::Failure& failure, const std::string& subject) {
+  return failure.subject == subject &&
+         failure.cleared == c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+}
+
 }  // namespace
+
+std::optional<Verdict> held_back(const TierContext& c) {
+  using engines::Treatment;
+  if (!c.rendered) return std::nullopt;
+  const api::InferenceStack& stack = *c.observed->stack;
+  for (const auto& status : stack.status.tiers) {
+    if (!status.last_failure) continue;
+    const api::Failure& failure = *status.last_failure;
+    Treatment treatment = engines::treatment_of(failure.failure_class);
+    bool own = status.name == c.tier->name;
+    if (treatment != Treatment::Quarantine && !(own && treatment == Treatment::GiveUp)) continue;
+    if (!holds(c, failure, subject_of(failure.failure_class, stack.spec, *c.tier, c.rendered->template_hash)))
+      continue;
+    bool quarantine = treatment == Treatment::Quarantine;
+    return Verdict{std::string(quarantine ? names::reason_quarantined : names::reason_given_up),
+                   fmt::format("{}{} at {}; annotate the stack with {}=<any new value> to try again",
+                               own ? "" : "as tier " + status.name + " found, ", failure.message,
+                               format_time(failure.time), names::annotation_clear_failures)};
+  }
+  return std::nullopt;
+}
+
+WallMillis next_try(const TierContext& c) {
+  if (!c.last || !c.last->last_failure || c.last->consecutive_failures == 0) return 0;
+  const api::Failure& failure = *c.last->last_failure;
+  // What was changed since is tried at once.
+  if (c.rendered && failure.subject != subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
+                                                  c.rendered->template_hash))
+    return 0;
+  constexpr int64_t quick_tries = 3, quick_millis = 2'000;
+  bool quick = engines::treatment_of(failure.failure_class) == engines::Treatment::RetryInWindow &&
+               c.last->consecutive_failures <= quick_tries;
+  return failure.time + (quick ? quick_millis
+                               : backoff_millis(c.tier->restart, c.last->consecutive_failures,
+                                                c.tier->name + format_time(failure.time)));
+}
 
 const std::vector<Gate>& gates_before_pod() {
   static const std::vector<Gate> gates = {
       {"NameTaken", name_taken},      // somebody else's pod is never touched
       {"NodeUnknown", node_unknown},  // a pod is made for one node, with that node's devices
       {"MemoryShort", memory_short},  // what cannot fit by its own numbers is not started
+      {"HeldBack", held_back},        // rule 8: not into the same failure again
   };
   return gates;
 }
@@ -91,6 +144,7 @@ const std::vector<Gate>& gates_before_pod() {
 const std::vector<Gate>& gates_before_window() {
   static const std::vector<Gate> gates = {
       {"NodeNotReady", node_not_ready},  // nothing hopeless sits in the window
+      {"BackOff", back_off},             // a failed start gives the window to the others first
       {"Predecessor", predecessors},     // rule 4
       {"Finalizer", finalizer},          // a tier that runs is stopped in order
   };

@@ -21,6 +21,11 @@ const std::vector<Gate>& gates_before_pod();
 // With a gated pod in place, before it asks for the load window.
 const std::vector<Gate>& gates_before_window();
 
+// A failure of this tier, or a quarantine by another tier of the stack, that is not tried again by itself.
+std::optional<Verdict> held_back(const TierContext& context);
+// When the last failure's back-off is over; 0: no failure, or long ago.
+WallMillis next_try(const TierContext& context);
+
 std::optional<Verdict> first_that_holds(const std::vector<Gate>& gates, const TierContext& context);
 
 }  // namespace strix::reconcile

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/validate.h"
+#include "engines/failure_table.h"
 #include "reconcile/ports.h"
 #include "reconcile/window.h"
 
@@ -21,8 +22,9 @@ struct Observed {
   // Pods and Services with this stack's label in its namespace, whoever owns them.
   std::vector<Shared<api::Pod>> pods;
   std::vector<Shared<api::Service>> services;
-  std::vector<Shared<api::Node>> nodes;         // all of the cluster's
-  std::map<std::string, ProbeReading> probes;   // by pod uid
+  std::vector<Shared<api::Node>> nodes;                 // all of the cluster's
+  std::map<std::string, ProbeReading> probes;           // by pod uid
+  std::map<std::string, engines::Diagnosis> diagnoses;  // of logs, by pod uid; none: nothing known in it
   std::map<std::string, std::string> api_keys;  // by tier name, where one was asked for and could be read
   // What the window of each tier's node said last, by "namespace/pod".
   std::map<std::string, Verdict> verdicts;

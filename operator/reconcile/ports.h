@@ -64,6 +64,8 @@ class Cluster {
   // Live reads, past every cache: what a claim is decided on.
   virtual Result<api::InferenceStack> read_stack(const api::NamespacedName& name) = 0;
   virtual Result<std::vector<api::Pod>> read_admitted_pods(const std::string& kubernetes_node) = 0;
+  // The end of what the engine's container wrote; for classification only, as it may hold prompts.
+  virtual Result<std::string> read_log(const api::NamespacedName& pod) = 0;
   virtual Result<std::string> read_secret(const std::string& namespace_, const std::string& name,
                                           const std::string& key) = 0;
 };

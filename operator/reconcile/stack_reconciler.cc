@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "reconcile/failure.h"
+
 namespace strix::reconcile {
 
 namespace {
@@ -100,7 +102,33 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
   for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
   read_api_keys(observed, memory);
+  read_logs(observed, memory);
   return observed;
+}
+
+// Once for each pod that ended without our asking. A log that cannot be read is one that says nothing: the
+// exit code is known, and waiting would not bring more.
+void StackReconciler::read_logs(Observed& observed, Memory& memory) {
+  const api::InferenceStack& stack = *observed.stack;
+  std::map<std::string, std::optional<engines::Diagnosis>> known;
+  for (const auto& tier : stack.spec.tiers) {
+    auto status = std::find_if(stack.status.tiers.begin(), stack.status.tiers.end(),
+                               [&](const api::TierStatus& s) { return s.name == tier.name; });
+    const api::TierStatus* last = status == stack.status.tiers.end() ? nullptr : &*status;
+    for (const auto& pod : observed.pods) {
+      const std::string& uid = pod->metadata.uid;
+      if (pod->metadata.name != stack.metadata.name + "-" + tier.name || !needs_log(*pod, last)) continue;
+      auto kept = memory.diagnoses.find(uid);
+      if (kept != memory.diagnoses.end()) {
+        known[uid] = kept->second;
+      } else {
+        auto text = ports_.cluster->read_log(pod->metadata.key());
+        known[uid] = text ? engines::diagnose(tier.engine, *text) : std::nullopt;
+      }
+      if (known[uid]) observed.diagnoses[uid] = *known[uid];
+    }
+  }
+  memory.diagnoses = std::move(known);
 }
 
 // Once for each pod: a key that was changed takes effect with the tier's next pod, as it does in the engine.

@@ -47,8 +47,10 @@ class StackReconciler {
   };
   struct Memory {  // of one stack, between passes
     Expectations expectations;
-    std::map<std::string, Refusal> refusals;         // by tier
-    std::map<std::string, std::string> api_keys;     // by pod uid
+    std::map<std::string, Refusal> refusals;      // by tier
+    std::map<std::string, std::string> api_keys;  // by pod uid
+    // By pod uid: what its log says, read once; absent: nothing that is known.
+    std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
     std::string stack_version;                       // after this pass's own writes
     std::optional<BootMillis> status_differs_since;  // from what was written last
   };
@@ -57,6 +59,7 @@ class StackReconciler {
   void forget(const api::NamespacedName& stack);
   bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
   Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
+  void read_logs(Observed& observed, Memory& memory);
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);

@@ -27,6 +27,7 @@ struct Count {
   const api::TierStatus* first_stopping = nullptr;
   const api::TierStatus* first_silent = nullptr;
   const api::TierStatus* first_waiting = nullptr;
+  const api::TierStatus* first_held_back = nullptr;  // GivenUp or Quarantined
   const TierContext* first_short = nullptr;
 };
 
@@ -47,6 +48,8 @@ Count count_tiers(const StackContext& stack) {
       note(count.first_stopping, &status);
     if (status.state == state::not_answering) note(count.first_silent, &status);
     if (c.wanted && status.state == state::waiting) note(count.first_waiting, &status);
+    if (c.wanted && (status.state == state::given_up || status.state == state::quarantined))
+      note(count.first_held_back, &status);
   }
   count.running += static_cast<int>(stack.leftovers.size());
   return count;
@@ -84,6 +87,10 @@ Condition memory_condition(const StackContext& stack, const Count& count) {
   return condition(names::condition_memory_fits, true, names::reason_memory_fits, "");
 }
 
+std::string_view held_back_reason(const api::TierStatus& tier) {
+  return tier.state == state::quarantined ? names::reason_quarantined : names::reason_given_up;
+}
+
 // The one reason for Ready being False, the most telling first.
 Condition not_ready(const StackContext& stack, const Count& count, const Condition& node) {
   auto say = [](std::string_view reason, const api::TierStatus& tier) {
@@ -104,6 +111,7 @@ Condition not_ready(const StackContext& stack, const Count& count, const Conditi
   if (count.first_short)
     return condition(names::condition_ready, false, names::reason_memory_short,
                      *count.first_short->memory_short);
+  if (count.first_held_back) return say(held_back_reason(*count.first_held_back), *count.first_held_back);
   if (count.first_waiting) return say(names::reason_waiting, *count.first_waiting);
   return condition(names::condition_ready, false, names::reason_waiting, "");
 }
@@ -120,6 +128,8 @@ std::string summary_word(const StackContext& stack, const Count& count, const Co
   if (count.first_silent) return "NotAnswering: " + count.first_silent->name;
   if (count.first_stopping) return "Stopping " + count.first_stopping->name;
   if (count.first_short) return "MemoryShort";
+  if (count.first_held_back)
+    return fmt::format("{}: {}", held_back_reason(*count.first_held_back), count.first_held_back->name);
   return "Waiting";
 }
 
@@ -186,6 +196,9 @@ void tier_events(const api::TierStatus* before, const api::TierStatus& after, st
          fmt::format("tier {} was let into the load window of node {}", after.name, after.node)});
   } else if (after.state == state::back_off) {
     events.push_back({true, "TierFailed", "Restart", fmt::format("tier {}: {}", after.name, after.message)});
+  } else if (after.state == state::given_up || after.state == state::quarantined) {
+    events.push_back({true, after.state == state::given_up ? "TierGivenUp" : "TierQuarantined", "Restart",
+                      fmt::format("tier {}: {}", after.name, after.message)});
   } else if (after.state == state::not_answering) {
     events.push_back(
         {true, "TierNotAnswering", "Probe", fmt::format("tier {}: {}", after.name, after.message)});
@@ -216,12 +229,17 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
   status.summary.ready = fmt::format("{}/{}", count.ready, count.resident);
   status.summary.status = summary_word(stack, count, ready);
   std::vector<Condition> wanted{ready};
-  bool stalled = count.first_short != nullptr && !object.metadata.deleting();
+  bool short_of_memory = count.first_short != nullptr;
+  bool stalled = (short_of_memory || count.first_held_back) && !object.metadata.deleting();
   if (ready.status != "True" && !stalled)
     wanted.push_back(condition(names::condition_reconciling, true, ready.reason, ready.message));
-  if (stalled)
+  if (stalled && short_of_memory)
     wanted.push_back(condition(names::condition_stalled, true, names::reason_memory_short,
                                *count.first_short->memory_short));
+  if (stalled && !short_of_memory)
+    wanted.push_back(
+        condition(names::condition_stalled, true, held_back_reason(*count.first_held_back),
+                  fmt::format("{}: {}", count.first_held_back->name, count.first_held_back->message)));
   wanted.push_back(node);
   wanted.push_back(memory);
   put_conditions(object, stack.observed.now.wall, std::move(wanted), status);

@@ -22,6 +22,8 @@ inline constexpr std::string_view not_answering = "NotAnswering";
 inline constexpr std::string_view draining = "Draining";
 inline constexpr std::string_view stopping = "Stopping";
 inline constexpr std::string_view back_off = "BackOff";
+inline constexpr std::string_view given_up = "GivenUp";
+inline constexpr std::string_view quarantined = "Quarantined";
 inline constexpr std::string_view off = "Off";
 }  // namespace state
 
@@ -40,6 +42,7 @@ struct TierContext {
   const api::TierStatus* current = nullptr;  // as this pass found it; set once the tier was looked at
   Shared<api::Pod> pod;                      // of that name; may be somebody else's
   const ProbeReading* probe = nullptr;
+  const engines::Diagnosis* diagnosis = nullptr;  // of an ended pod's log
   planner::Claim claim;
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
   std::optional<std::string> memory_short;       // the plan's sentence: not all declared tiers fit

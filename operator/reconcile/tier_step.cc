@@ -98,10 +98,15 @@ std::optional<Verdict> window_verdict(const TierContext& c) {
   return found->second;
 }
 
+std::string_view state_of(const Verdict& verdict) {
+  if (verdict.reason == names::reason_given_up) return state::given_up;
+  return verdict.reason == names::reason_quarantined ? state::quarantined : state::waiting;
+}
+
 TierOutcome without_pod(const TierContext& c) {
   TierOutcome outcome = begin(c);
   if (auto verdict = first_that_holds(gates_before_pod(), c)) {
-    say(c, outcome, state::waiting, *verdict);
+    say(c, outcome, state_of(*verdict), *verdict);
     return outcome;
   }
   if (c.pod && c.pod_is_orphan()) {
@@ -117,9 +122,12 @@ TierOutcome without_pod(const TierContext& c) {
 TierOutcome gated(const TierContext& c) {
   TierOutcome outcome = begin(c);
   if (auto verdict = first_that_holds(gates_before_pod(), c)) {
-    say(c, outcome, state::waiting, *verdict);
+    say(c, outcome, state_of(*verdict), *verdict);
   } else if (auto wait = first_that_holds(gates_before_window(), c)) {
-    say(c, outcome, state::waiting, *wait);
+    WallMillis next = next_try(c);
+    bool backs_off = next > c.observed->now.wall && wait->reason == c.last->last_failure->failure_class;
+    if (backs_off) look_again(outcome, next - c.observed->now.wall);
+    say(c, outcome, backs_off ? state::back_off : state::waiting, *wait);
   } else {
     outcome.request = request(c, WindowRequest::Kind::Claim);
     auto told = window_verdict(c);
@@ -157,12 +165,29 @@ std::string loading_text(const TierContext& c) {
 }
 
 // Counts a failure once: it is in status before anything is done about it.
-bool record_failure(const TierContext& c, TierOutcome& outcome, const api::Failure& failure, int64_t served) {
-  if (c.last && c.last->last_failure && *c.last->last_failure == failure) return false;
-  outcome.status.last_failure = failure;
+bool record_failure(const TierContext& c, TierOutcome& outcome, api::Failure failure, int64_t served) {
+  failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
+                               std::string(c.pod->metadata.annotation(names::annotation_template_hash)));
+  failure.cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  const api::Failure* known = c.last && c.last->last_failure ? &*c.last->last_failure : nullptr;
+  // The time tells failures of one tier apart; the log is read, and the annotation looked at, but once.
+  if (known && known->time == failure.time) return false;
+  outcome.status.last_failure = std::move(failure);
   outcome.status.restarts += 1;
   outcome.status.consecutive_failures = failures_in_a_row(outcome.status.consecutive_failures, served);
   return true;
+}
+
+// An admitted pod that will not start is taken out of the window, once its failure is in status.
+TierOutcome abandon(const TierContext& c, TierOutcome outcome, const api::Failure& failure) {
+  if (record_failure(c, outcome, failure, 0)) {
+    say(c, outcome, state::back_off, failure.failure_class, failure.message);
+    look_again(outcome, 1);
+  } else {
+    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+    say(c, outcome, state::stopping, failure.failure_class, failure.message);
+  }
+  return outcome;
 }
 
 TierOutcome loading(const TierContext& c) {
@@ -177,19 +202,14 @@ TierOutcome loading(const TierContext& c) {
   }
   int64_t left = admitted_at(*c.pod) + c.tier->probe.startup_deadline_seconds * 1000LL - c.observed->now.wall;
   if (admitted_at(*c.pod) != 0 && left <= 0) {
-    api::Failure failure = startup_deadline_failure(*c.pod, *c.tier, loading_text(c));
-    if (record_failure(c, outcome, failure, 0)) {
-      say(c, outcome, state::back_off, failure.failure_class, failure.message);
-      look_again(outcome, 1);
-    } else {
-      outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
-      say(c, outcome, state::stopping, failure.failure_class, failure.message);
-    }
-    return outcome;
+    return abandon(c, std::move(outcome), startup_deadline_failure(*c.pod, *c.tier, loading_text(c)));
   }
+  if (auto failure = start_failure(*c.pod, c.observed->now.wall))
+    return abandon(c, std::move(outcome), *failure);
   if (admitted_at(*c.pod) != 0) look_again(outcome, left);
   bool warming = c.probe && c.probe->phase == ProbePhase::WarmingUp;
   auto problem = pod_problem(*c.pod);
+  if (problem) look_again(outcome, admitted_at(*c.pod) + start_patience_millis - c.observed->now.wall);
   say(c, outcome, warming ? state::warming_up : state::starting,
       problem.value_or(Verdict{"Loading", loading_text(c)}));
   return outcome;
@@ -224,16 +244,24 @@ TierOutcome running(const TierContext& c) {
 
 TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
-  api::Failure failure = failure_of(*c.pod);
-  bool fresh = record_failure(c, outcome, failure, served_millis(*c.pod));
-  WallMillis next = failure.time +
-                    backoff_millis(c.tier->restart, outcome.status.consecutive_failures, c.pod->metadata.uid);
-  int64_t left = next - c.observed->now.wall;
+  bool fresh = record_failure(c, outcome, failure_of(*c.pod, c.diagnosis), served_millis(*c.pod));
+  const api::Failure& failure = *outcome.status.last_failure;
+  if (fresh) {
+    say(c, outcome, state::back_off, failure.failure_class, failure.message);
+    look_again(outcome, 1);
+    return outcome;
+  }
+  if (auto held = held_back(c)) {
+    bool quarantined = held->reason == names::reason_quarantined;
+    say(c, outcome, quarantined ? state::quarantined : state::given_up, failure.failure_class, held->message);
+    return outcome;
+  }
+  WallMillis next = next_try(c);
   say(c, outcome, state::back_off, failure.failure_class,
       fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message,
                   format_time(failure.time), format_time(next), outcome.status.consecutive_failures));
-  if (fresh || left > 0) {
-    look_again(outcome, fresh ? 1 : left);
+  if (next > c.observed->now.wall) {
+    look_again(outcome, next - c.observed->now.wall);
   } else {
     outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
   }

@@ -264,7 +264,8 @@ TEST_CASE("the status that is written has only fields of the CRD") {
   api::TierStatus tier;
   tier.name = tier.state = tier.reason = tier.message = tier.pod_name = tier.node = tier.endpoint = "x";
   tier.since = 1;
-  tier.last_failure = api::Failure{.failure_class = "c", .message = "m", .time = 1};
+  tier.last_failure =
+      api::Failure{.failure_class = "c", .message = "m", .time = 1, .subject = "s", .cleared = "t"};
   tier.context_length_tokens = tier.bytes = 1;
   tier.gpu_fraction_milli = 1;
   status.tiers.push_back(tier);

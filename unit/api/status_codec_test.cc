@@ -37,8 +37,11 @@ api::StackStatus sample_status() {
   tier.node = "strix-halo";
   tier.restarts = 2;
   tier.consecutive_failures = 1;
-  tier.last_failure =
-      api::Failure{.failure_class = "EngineDied", .message = "exit code 0", .time = 1770091508000};
+  tier.last_failure = api::Failure{.failure_class = "EngineDied",
+                                   .message = "exit code 0",
+                                   .time = 1770091508000,
+                                   .subject = "5f3a",
+                                   .cleared = "monday"};
   tier.context_length_tokens = 49152;
   tier.gpu_fraction_milli = 550;
   tier.bytes = 68 * gib;

@@ -1,0 +1,99 @@
+"""Why: engines that die in each way that can be produced here; what a person reads, and what heals by itself."""
+from .harness import *
+
+API = Api()
+
+
+def wait_tier(ns, name, what, wanted, seconds=60):
+    return until(f"{name}: {what}", lambda: (lambda t: wanted(t) and t)(tier_status(ns.stack(), name)), seconds)
+
+
+def failed(ns, name, failure_class, seconds=60):
+    return wait_tier(ns, name, failure_class, lambda t: t.get("lastFailure", {}).get("class") == failure_class, seconds)
+
+
+def clear(ns, value):
+    API.merge(stack_path(ns.name, "s"), {"metadata": {"annotations": {"inference.strix.dev/clear-failures": value}}})
+
+
+@test("what an engine says while it loads is classified, and what can heal by itself is tried again", 300)
+def loading_failures():
+    with Operator(), Namespace(API, "e2e-fail-load") as ns:
+        quick = {"restart": {"backoffSeconds": 1, "maxBackoffSeconds": 2}}
+        for word, failure_class in (("startup-budget", "StartupBudgetExceeded"), ("no-kv", "NoKvCache"),
+                                    ("profiling-race", "ProfilingRace"), ("context-too-large", "ContextTooLarge"),
+                                    ("worker-died", "WorkerDied"), ("no-gpu", "NoGpu"), ("oom", "GpuOutOfMemory")):
+            ns.control("one", word)
+            ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, **quick)]))
+            status = failed(ns, "one", failure_class)
+            assert "exit code" in status["lastFailure"]["message"], status
+            ns.wait_ready()
+            print(f"        {failure_class}: {status['lastFailure']['message']}")
+            ns.delete()
+            ns.wait_gone()
+
+
+@test("what cannot heal by itself is given up with a sentence, holds nobody up, and is tried again when a person says so", 300)
+def given_up():
+    with Operator(), Namespace(API, "e2e-fail-hold") as ns:
+        ns.control("one", "flag-mismatch")
+        tiers = [gpu_tier("one", 8001, 0.2), gpu_tier("two", 8002, 0.3),
+                 cpu_tier("three", 8011, extraArgs=["--no-such-flag"]), cpu_tier("four", 8012, model={"file": "not-there.gguf"})]
+        ns.apply(stack("s", ns.name, tiers))
+        for name, failure_class in (("one", "FlagMismatch"), ("three", "FlagMismatch"), ("four", "ModelMissing")):
+            status = wait_tier(ns, name, "GivenUp", lambda t: t["state"] == "GivenUp")
+            assert status["reason"] == failure_class, status
+            print(f"        {name}: {status['message']}")
+        wait_tier(ns, "two", "Ready", lambda t: t["state"] == "Ready")
+        seen = ns.stack()
+        assert condition(seen, "Stalled")["reason"] == "GivenUp" and kstatus(seen) == "Failed", seen["status"]["conditions"]
+        assert seen["status"]["summary"]["status"] == "GivenUp: one", seen["status"]["summary"]
+        uids = {n: p["metadata"]["uid"] for n, p in ns.pods().items()}
+        never("a tier that was given up is tried again", lambda: {n: p["metadata"]["uid"] for n, p in ns.pods().items()} != uids, 5)
+        clear(ns, "monday")
+        wait_tier(ns, "one", "Ready", lambda t: t["state"] == "Ready")
+        ns.edit("s", lambda spec: (spec["tiers"][2].pop("extraArgs"), spec["tiers"][3].update(cpu_tier("four", 8012))))
+        ns.wait_ready()
+        assert ns.pod("s-two")["metadata"]["uid"] == uids["s-two"]
+
+
+@test("a GPU fault quarantines image, model and quantisation, also for the tiers that share them", 300)
+def quarantine():
+    with Operator(), Namespace(API, "e2e-fail-gpu") as ns:
+        other = {"model": {"repository": "Qwen/Qwen2.5-14B-Instruct"}}
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1}), gpu_tier("two", 8002, 0.3, **other)]))
+        ns.wait_ready()
+        two = ns.pod("s-two")["metadata"]["uid"]
+        ns.control("one", "gpu-fault")
+        status = wait_tier(ns, "one", "Quarantined", lambda t: t["state"] == "Quarantined")
+        assert status["reason"] == "GpuFault", status
+        print(f"        {status['message']}")
+        kubectl("-n", ns.name, "delete", "pod", "s-one")
+        wait_tier(ns, "one", "still Quarantined, without its pod", lambda t: t["state"] == "Quarantined" and not ns.pod("s-one"))
+        ns.edit("s", lambda spec: spec["tiers"][0].update(port=8009))
+        never("the triple is tried again on another port", lambda: (lambda p: p and not gated(p))(ns.pod("s-one")), 4)
+        clear(ns, "tuesday")
+        ns.wait_ready()
+        assert ns.pod("s-two")["metadata"]["uid"] == two
+
+
+@test("an engine whose core dies ends with exit code 0 and comes back", 200)
+def engine_died():
+    with Operator(), Namespace(API, "e2e-fail-core") as ns:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1})]))
+        ns.wait_ready()
+        before = ns.pod("s-one")["metadata"]["uid"]
+        ns.control("one", "engine-died")
+        status = failed(ns, "one", "EngineDied")
+        assert "exit code 0" in status["lastFailure"]["message"], status
+        until("a new pod serves", lambda: (lambda p: p and p["metadata"]["uid"] != before and serving(p))(ns.pod("s-one")), 60)
+
+
+@test("an image that does not exist leaves the load window to the others, and is started when it is corrected", 300)
+def image_missing():
+    with Operator(), Namespace(API, "e2e-fail-image") as ns:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, image="localhost/strix-e2e/not-there:1"), gpu_tier("two", 8002, 0.3)]))
+        status = failed(ns, "one", "ImagePullFailed", 90)
+        print(f"        {status['lastFailure']['message']}")
+        ns.edit("s", lambda spec: spec["tiers"][0].pop("image"))
+        ns.wait_ready()
