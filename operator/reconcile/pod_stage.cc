@@ -55,4 +55,8 @@ int64_t served_millis(const api::Pod& pod) {
   return std::max<int64_t>(0, ended - serving->last_transition);
 }
 
+WallMillis terminating_since(const api::Pod& pod) {
+  return pod.metadata.deleting() ? pod.metadata.deleted - pod.metadata.deletion_grace_seconds * 1000 : 0;
+}
+
 }  // namespace strix::reconcile

@@ -39,4 +39,7 @@ WallMillis admitted_at(const api::Pod& pod);
 WallMillis ended_at(const api::Pod& pod);
 int64_t served_millis(const api::Pod& pod);
 
+// When it was told to stop; its deletionTimestamp is when its grace period ends. 0: it was not.
+WallMillis terminating_since(const api::Pod& pod);
+
 }  // namespace strix::reconcile

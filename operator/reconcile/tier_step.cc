@@ -271,7 +271,7 @@ TierOutcome ended(const TierContext& c) {
 TierOutcome terminating(const TierContext& c) {
   TierOutcome outcome = begin(c);
   say(c, outcome, state::stopping, "Terminating",
-      fmt::format("pod {} is going since {}", c.pod_name(), format_time(c.pod->metadata.deleted)));
+      fmt::format("pod {} is going since {}", c.pod_name(), format_time(terminating_since(*c.pod))));
   return outcome;
 }
 

@@ -39,7 +39,7 @@ const api::Pod* window_holder(const NodeObserved& observed) {
 
 Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
   WallMillis since = admitted_at(holder);
-  if (holder.metadata.deleting()) since = holder.metadata.deleted;
+  if (holder.metadata.deleting()) since = terminating_since(holder);
   std::string when = since ? " since " + format_time(since) : "";
   return Verdict{"LoadWindow", fmt::format("waits for the load window of node {}: {} {}{}", observed.node,
                                            holder.metadata.key().text(), doing(stage_of(holder)), when)};

@@ -16,6 +16,7 @@
 #include "engines/engine.h"
 #include "planner/start_order.h"
 #include "reconcile/decide.h"
+#include "reconcile/pod_stage.h"
 #include "reconcile/window.h"
 
 namespace strix::fake {
