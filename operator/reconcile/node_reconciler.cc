@@ -29,8 +29,8 @@ void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) 
   // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
   if (after || before->node_name.empty()) return;
   BootMillis until = boot + before->termination_grace_seconds * 1000 + vanished_extra_millis;
-  memory.vanished.push_back(
-      {before->metadata.uid, before->metadata.key().text() + " (vanished)", claim, until});
+  memory.vanished.push_back({before->metadata.uid, before->metadata.key().text() + " (vanished)", claim,
+                             until, claim_is_known(*before)});
 }
 
 NodeObserved NodeReconciler::observe(const std::string& node) {

@@ -31,7 +31,12 @@ bool holds_window(const api::Pod& pod) {
 }
 
 planner::Claim claim_of(const api::Pod& pod) {
-  return planner::decode_claim(pod.metadata.annotation(names::annotation_claim)).value_or(planner::Claim{});
+  constexpr planner::Claim unknown{.gpu = true, .gpu_fraction_milli = 0, .gpu_bytes = 0, .host_bytes = {}};
+  return planner::decode_claim(pod.metadata.annotation(names::annotation_claim)).value_or(unknown);
+}
+
+bool claim_is_known(const api::Pod& pod) {
+  return planner::decode_claim(pod.metadata.annotation(names::annotation_claim)).has_value();
 }
 
 std::string node_of(const api::Pod& pod) {

@@ -28,8 +28,10 @@ bool holds_memory(const api::Pod& pod);
 // Nothing else on the node may be started or stopped on purpose meanwhile.
 bool holds_window(const api::Pod& pod);
 
-// What it holds; a pod of ours whose annotation cannot be read holds an unknown amount.
+// What it holds. Where the annotation cannot be read the amount is unknown, and whatever is said here stands
+// for it: ask claim_is_known() before anything is promised beside it.
 planner::Claim claim_of(const api::Pod& pod);
+bool claim_is_known(const api::Pod& pod);
 
 // The Kubernetes node it sits on, or will: the scheduler's word first, then our annotation.
 std::string node_of(const api::Pod& pod);

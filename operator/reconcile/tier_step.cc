@@ -29,7 +29,7 @@ TierOutcome begin(const TierContext& c) {
   if (c.pod && c.pod_is_ours()) {
     status.pod_name = c.pod->metadata.name;
     status.node = node_of(*c.pod);
-    if (holds_memory(*c.pod)) {
+    if (holds_memory(*c.pod) && claim_is_known(*c.pod)) {
       planner::Claim claim = claim_of(*c.pod);
       if (claim.gpu) status.gpu_fraction_milli = claim.gpu_fraction_milli;
       if (claim.gpu || claim.host_bytes) status.bytes = claim.known_bytes();

@@ -68,8 +68,28 @@ std::optional<Verdict> node_verdict(const NodeObserved& observed, const WindowRe
                   observed.node, count, request.device_resource, used)};
 }
 
+// The ledger cannot say what is left beside a pod whose claim cannot be read.
+std::optional<Verdict> unknown_verdict(const NodeObserved& observed) {
+  for (const auto& pod : observed.pods) {
+    if (!holds_memory(*pod) || claim_is_known(*pod)) continue;
+    const auto& meta = pod->metadata;
+    return Verdict{
+        "ClaimUnknown",
+        fmt::format("what pod {} holds on node {} is not known: its annotation {} cannot be read; "
+                    "`kubectl delete pod -n {} {}` ends the wait",
+                    meta.key().text(), observed.node, names::annotation_claim, meta.namespace_, meta.name)};
+  }
+  for (const auto& hold : observed.vanished)
+    if (observed.now.boot < hold.until && !hold.claim_known)
+      return Verdict{"ClaimUnknown", fmt::format("what {} holds on node {} is not known; waits until it must "
+                                                 "have given it back",
+                                                 hold.holder, observed.node)};
+  return std::nullopt;
+}
+
 std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowRequest& request,
                                      const std::vector<planner::Entry>& held) {
+  if (auto verdict = unknown_verdict(observed)) return verdict;
   if (auto verdict = node_verdict(observed, request)) return verdict;
   if (auto lack = planner::shortfall(observed.profile, held, request.tier, request.claim))
     return Verdict{std::string(names::reason_memory_short), lack->message};

@@ -42,6 +42,7 @@ struct VanishedHold {
   std::string uid, holder;
   planner::Claim claim;
   BootMillis until = 0;
+  bool claim_known = true;
 };
 
 struct NodeObserved {

@@ -379,3 +379,42 @@ TEST_CASE("what is held is every admitted pod that has not ended") {
   CHECK(held.size() == 5);
   CHECK(planner::total_of(held).gpu_fraction_milli == 50);
 }
+
+TEST_CASE("beside a pod whose claim cannot be read nothing is promised, and the verdict says what to do") {
+  const char* const unreadable[] = {"", "{", "{}", "a lot",
+                                    R"({"gpu":true,"gpuBytes":-1,"gpuFractionMilli":1})"};
+  for (const char* text : unreadable) {
+    for (PodStage stage : {PodStage::Serving, PodStage::NotAnswering, PodStage::Gated, PodStage::Ended}) {
+      CAPTURE(text, static_cast<int>(stage));
+      NodeObserved node = quiet();
+      ask(node, Kind::Claim, "a", gpu_claim(50));
+      api::Pod other = a_pod("other", stage);
+      other.metadata.annotations[std::string(names::annotation_claim)] = text;
+      put(node, other);
+      WindowDecision decision = decide_window(node);
+      CHECK(decision.granted.has_value() != holds_memory(other));
+      if (!holds_memory(other)) continue;
+      CHECK(told(decision, "a").reason == "ClaimUnknown");
+      CHECK(told(decision, "a").message ==
+            "what pod llm/other holds on node strix-halo is not known: its annotation "
+            "inference.strix.dev/claim cannot be read; `kubectl delete pod -n llm other` ends the wait");
+      ask(node, Kind::Stop, "b", gpu_claim(50));
+      CHECK(granted(decide_window(node)) == "b");  // what frees memory goes on
+    }
+  }
+}
+
+TEST_CASE("a pod that vanished with a claim that nobody can read is waited for") {
+  NodeObserved node = quiet();
+  node.vanished.push_back({"uid-gone", "llm/gone (vanished)", {}, node.now.boot + 40'000, false});
+  ask(node, Kind::Claim, "a", gpu_claim(50));
+  WindowDecision decision = decide_window(node);
+  CHECK_FALSE(decision.granted);
+  CHECK(told(decision, "a").reason == "ClaimUnknown");
+  CHECK(told(decision, "a").message ==
+        "what llm/gone (vanished) holds on node strix-halo is not known; waits until it must have given it "
+        "back");
+  CHECK(decision.retry_after_millis == 40'000);
+  node.now.boot += 40'000;
+  CHECK(granted(decide_window(node)) == "a");
+}
