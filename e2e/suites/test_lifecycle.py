@@ -32,6 +32,24 @@ def deletes():
         until("suspended", lambda: ns.stack()["status"]["summary"]["status"] == "Suspended" and not ns.pods(), 60)
         ns.edit("s", lambda spec: spec.update(suspend=False))
         ns.wait_ready()
+        ns.delete()
+        ns.wait_gone()
+        until("no Services", lambda: not API.items(f"/api/v1/namespaces/{ns.name}/services"), 30)
+
+
+@test("a Service follows its tier's port and annotations, and what others put on it stays")
+def services():
+    with Operator(), Namespace(API, "e2e-service") as ns:
+        ns.apply(stack("s", ns.name, [cpu_tier("one", 8001, service={"annotations": {"a/kept": "1", "a/gone": "1"}})]))
+        ns.wait_ready()
+        path = f"/api/v1/namespaces/{ns.name}/services/s-one"
+        API.merge(path, {"metadata": {"annotations": {"somebody/else": "2"}}})
+        ns.edit("s", lambda spec: spec["tiers"][0].update(port=8002, service={"annotations": {"a/kept": "3"}}))
+        until("the port", lambda: [p["port"] for p in API.get(path)["spec"]["ports"]] == [8002])
+        found = API.get(path)["metadata"]["annotations"]
+        assert found["a/kept"] == "3" and found["somebody/else"] == "2" and "a/gone" not in found, found
+        ns.wait_ready()
+        assert chat(service_address(API, ns.name, "s-one"))
 
 
 @test("a node that comes later wakes the stack; two that match make it wait")

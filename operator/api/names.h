@@ -34,6 +34,8 @@ inline constexpr std::string_view annotation_admitted_at = "inference.strix.dev/
 inline constexpr std::string_view annotation_clear_failures = "inference.strix.dev/clear-failures";
 // Annotation of Services: hash of what was applied.
 inline constexpr std::string_view annotation_applied_hash = "inference.strix.dev/applied-hash";
+// Keys of the annotations that spec.service.annotations asked for, so that one that is gone there goes here.
+inline constexpr std::string_view annotation_applied_keys = "inference.strix.dev/applied-annotations";
 
 inline constexpr std::string_view scheduling_gate = "inference.strix.dev/load-window";
 inline constexpr std::string_view readiness_gate = "inference.strix.dev/serving";

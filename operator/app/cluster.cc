@@ -118,7 +118,7 @@ Status KubeCluster::create_service(const std::string& ns, const std::string& bod
 
 Status KubeCluster::apply_service(const std::string& ns, const std::string& name, const std::string& body) {
   if (auto leading = check_leading(); !leading) return leading;
-  return dropped(client_.patch(path_of(services, ns, name), Patch::Apply, body, names::manager));
+  return dropped(client_.patch(path_of(services, ns, name), Patch::Merge, body, names::manager));
 }
 
 Status KubeCluster::delete_service(const std::string& ns, const std::string& name, const std::string& uid) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/core.h"
 #include "api/inference_stack.h"
 #include "planner/claim.h"
 
@@ -34,9 +35,13 @@ RenderedPod render_pod(const PodInput& input);
 struct RenderedService {
   std::string name;  // <stack>-<tier>
   std::string hash;  // also in the annotation applied-hash
-  std::string body;  // for server-side apply
+  std::string body;  // for create
 };
 RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier);
+// A JSON merge patch that makes `existing` what render_service says, and leaves alone what others put there.
+// It is refused by the API server when the Service is another one by then.
+std::string render_service_patch(const api::InferenceStack& stack, const api::Tier& tier,
+                                 const api::Service& existing);
 
 // The engine's argv after the program, which render_pod uses; public for `render` and for golden tests.
 std::vector<std::string> command_line(const api::InferenceStack& stack, const api::Tier& tier,

@@ -63,10 +63,17 @@ void step_services(const StackContext& stack, Decision& decision) {
     if (existing == stack.observed.services.end()) {
       if (!stack.observed.refusals.contains(c.tier->name))
         decision.actions.push_back(CreateService{c.tier->name, service.name, service.body});
-    } else if ((*existing)->metadata.annotation(names::annotation_applied_hash) != service.hash &&
-               !(*existing)->metadata.deleting()) {
-      decision.actions.push_back(ApplyService{c.tier->name, service.name, service.body});
+      continue;
     }
+    const api::ObjectMeta& meta = (*existing)->metadata;
+    const api::OwnerReference* owner = meta.controller();
+    bool ours = owner && owner->uid == stack.observed.stack->metadata.uid;
+    // One that nobody owns is what an orphaned stack left behind.
+    bool differs = !ours || meta.annotation(names::annotation_applied_hash) != service.hash;
+    if (differs && (ours || !owner) && !meta.deleting())
+      decision.actions.push_back(
+          ApplyService{c.tier->name, service.name,
+                       engines::render_service_patch(*stack.observed.stack, *c.tier, **existing)});
   }
   for (const auto& service : stack.observed.services) {
     const api::OwnerReference* owner = service->metadata.controller();

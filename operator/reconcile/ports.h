@@ -50,6 +50,7 @@ class Cluster {
 
   // AlreadyExists when somebody else has a Service of that name: it is left alone.
   virtual Status create_service(const std::string& namespace_, const std::string& body) = 0;
+  // `body` is a merge patch that carries the uid.
   virtual Status apply_service(const std::string& namespace_, const std::string& name,
                                const std::string& body) = 0;
   virtual Status delete_service(const std::string& namespace_, const std::string& name,

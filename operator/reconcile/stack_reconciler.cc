@@ -253,7 +253,7 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
           },
           [&](const ApplyService& a) -> Status {
             Status done = ports_.cluster->apply_service(ns, a.name, a.body);
-            if (!done) return in_context(done.error(), "apply", service_object(a.name));
+            if (!done) return in_context(done.error(), "patch", service_object(a.name));
             return done;
           },
           [&](const DeleteService& a) -> Status {

@@ -252,3 +252,28 @@ TEST_CASE("a Service sends requests to ready pods of its tier alone") {
   stack.metadata.uid = "another";  // the Service's owner has to follow
   CHECK(engines::render_service(stack, stack.spec.tiers[coder]).hash != service.hash);
 }
+
+TEST_CASE("a Service's patch carries its uid, takes away what is not asked for any more and nothing else") {
+  auto stack = test::decision_log(api::DeviceStrategy::Privileged);
+  auto& tier = stack.spec.tiers[0];
+  tier.service.annotations = {{"a/kept", "1"}};
+  tier.port = 9009;
+  api::Service existing;
+  existing.metadata.uid = "u1";
+  existing.metadata.annotations = {
+      {"inference.strix.dev/applied-annotations", "a/gone,a/kept"}, {"a/gone", "0"}, {"somebody/else", "2"}};
+  auto patch = json::Document::parse(engines::render_service_patch(stack, tier, existing));
+  REQUIRE(patch);
+  json::Value meta = patch->root()["metadata"];
+  CHECK(meta["uid"].string_or("") == "u1");
+  CHECK(meta["annotations"]["a/kept"].string_or("") == "1");
+  CHECK(meta["annotations"]["a/gone"].is_null());
+  CHECK_FALSE(meta["annotations"]["somebody/else"].exists());
+  CHECK(patch->root()["spec"]["ports"].at(0)["port"].integer_or(0) == 9009);
+
+  tier.service.annotations.clear();
+  existing.metadata.annotations = {{"inference.strix.dev/applied-annotations", "a/kept"}, {"a/kept", "1"}};
+  patch = json::Document::parse(engines::render_service_patch(stack, tier, existing));
+  CHECK(patch->root()["metadata"]["annotations"]["a/kept"].is_null());
+  CHECK(patch->root()["metadata"]["annotations"]["inference.strix.dev/applied-annotations"].is_null());
+}

@@ -34,7 +34,7 @@ int Serve(const std::vector<std::string>& arguments) {
   const Options options = ParseServe(arguments, knobs);
   Faults faults(knobs.die, knobs.control, options.served_names[0]);
   faults.Poll();
-  if (faults.Strikes("flag-mismatch")) UsageError("vllm", "unrecognized arguments: " + (arguments.empty() ? std::string("--no-such-flag") : arguments.back()));
+  if (faults.Strikes("flag-mismatch")) UsageError("vllm", "unrecognized arguments: --no-such-flag 1");
 
   std::string error;
   const std::unique_ptr<Pool> pool = Pool::Open(knobs.pool_path, knobs.pool_bytes, true, &error);
