@@ -1,7 +1,6 @@
 #include "kube/config.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include <array>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/yaml.h"
 #include "kube/credentials.h"
 
 namespace strix::kube {
@@ -57,53 +57,58 @@ Error invalid(const std::string& file, std::string_view what) {
   return Error{ErrorKind::Invalid, fmt::format("{}: {}", file, what)};
 }
 
-std::string scalar_or_empty(const YAML::Node& node) {
-  return node && node.IsScalar() ? node.Scalar() : std::string();
+// Of a text, or of a boolean as it is written; empty for what is not there. A number is neither: kubectl
+// refuses it too, and a token of digits without quotes would have lost its zeros.
+Result<std::string> text_of(json::Value value, const std::string& file, std::string_view name) {
+  if (value.is_number()) return invalid(file, fmt::format("{} is a number; put it in quotes", name));
+  if (value.is_bool()) return std::string(value.boolean_or(false) ? "true" : "false");
+  return value.string_or("");
 }
 
-// `list` is [{name: N, <body>: {...}}, ...]. May throw what yaml-cpp throws.
-Status merge_list(const YAML::Node& list, const char* body, const std::string& file, Sections* into) {
-  if (!list || list.IsNull()) return success();
-  if (!list.IsSequence()) return invalid(file, fmt::format("{}s is not a list", body));
+Result<Section> section_of(json::Value members, const std::string& file) {
+  Section section{{}, {}, file};
+  Status read = success();
+  members.for_each_member([&](std::string_view key, json::Value value) {
+    if (value.is_object() || value.is_array()) section.structured.emplace_back(key);
+    auto text = text_of(value, file, key);
+    if (!text.ok() && read.ok()) read = text.error();
+    bool scalar = value.is_string() || value.is_bool();
+    if (text.ok() && scalar) section.members.emplace(key, std::move(text).value());
+  });
+  if (!read.ok()) return read.error();
+  return section;
+}
+
+// `list` is [{name: N, <body>: {...}}, ...].
+Status merge_list(json::Value list, std::string_view body, const std::string& file, Sections* into) {
+  if (!list.exists() || list.is_null()) return success();
+  if (!list.is_array()) return invalid(file, fmt::format("{}s is not a list", body));
   if (list.size() > entries_max)
     return invalid(file, fmt::format("{}s has over {} entries", body, entries_max));
-  for (const YAML::Node& entry : list) {
-    std::string name = entry.IsMap() ? scalar_or_empty(entry["name"]) : std::string();
-    if (name.empty()) return invalid(file, fmt::format("an entry of {}s has no name", body));
-    Section section{{}, {}, file};
-    YAML::Node members = entry[body];
-    if (members && members.IsMap()) {
-      for (const auto& member : members) {
-        if (!member.first.IsScalar()) continue;
-        const std::string& key = member.first.Scalar();
-        if (member.second.IsScalar()) section.members.emplace(key, member.second.Scalar());
-        if (member.second.IsMap() || member.second.IsSequence()) section.structured.push_back(key);
-      }
-    }
-    into->emplace(std::move(name), std::move(section));
+  for (size_t i = 0; i < list.size(); ++i) {
+    auto name = text_of(list.at(i)["name"], file, fmt::format("the name of an entry of {}s", body));
+    if (!name.ok()) return name.error();
+    if (name->empty()) return invalid(file, fmt::format("an entry of {}s has no name", body));
+    auto section = section_of(list.at(i)[body], file);
+    if (!section.ok()) return section.error();
+    into->emplace(std::move(name).value(), std::move(section).value());
   }
   return success();
 }
 
-// Copies only names and scalars, so that aliases cannot multiply anything. The one place where yaml-cpp
-// may throw; it also refuses deep nesting.
 Status merge_text(const std::string& text, const std::string& file, Merged* into) {
-  try {
-    YAML::Node root = YAML::Load(text);
-    if (root.IsNull()) return success();
-    if (!root.IsMap()) return invalid(file, "not a kubeconfig: the top level is no map");
-    if (into->current_context.empty()) into->current_context = scalar_or_empty(root["current-context"]);
-    if (Status merged = merge_list(root["clusters"], "cluster", file, &into->clusters); !merged.ok())
-      return merged;
-    if (Status merged = merge_list(root["users"], "user", file, &into->users); !merged.ok()) return merged;
-    return merge_list(root["contexts"], "context", file, &into->contexts);
-  } catch (const YAML::Exception& problem) {
-    // Its own text may quote the file, and keys and tokens are in it.
-    if (problem.mark.is_null()) return invalid(file, "not readable as YAML");
-    return invalid(file, fmt::format("not readable as YAML at line {}", problem.mark.line + 1));
-  } catch (const std::exception&) {
-    return invalid(file, "not readable as YAML");
-  }
+  auto document = yaml::parse(text);
+  if (!document.ok()) return document.error().wrap(file);
+  json::Value root = document->root();
+  if (root.is_null()) return success();
+  if (!root.is_object()) return invalid(file, "not a kubeconfig: the top level is no map");
+  auto current = text_of(root["current-context"], file, "current-context");
+  if (!current.ok()) return current.error();
+  if (into->current_context.empty()) into->current_context = std::move(current).value();
+  if (Status merged = merge_list(root["clusters"], "cluster", file, &into->clusters); !merged.ok())
+    return merged;
+  if (Status merged = merge_list(root["users"], "user", file, &into->users); !merged.ok()) return merged;
+  return merge_list(root["contexts"], "context", file, &into->contexts);
 }
 
 // Standard alphabet; blanks and line breaks are skipped, as YAML folds long values.

@@ -74,11 +74,12 @@ TEST_CASE("which layers slide is what the file lists, or what the class does") {
   REQUIRE(kinds(config("mistral", R"("sliding_window":4096)")) == "SSSSSSSS");
   REQUIRE(kinds(config("mistral", R"("sliding_window":null)")) == "FFFFFFFF");
   REQUIRE(kinds(config("qwen2", R"("sliding_window":4096)")) == "FFFFFFFF");
-  REQUIRE(
-      kinds(config("qwen2", R"("sliding_window":4096,"use_sliding_window":true,"max_window_layers":6)")) ==
-      "FFFFFFSS");
+  std::string upper = R"("sliding_window":4096,"use_sliding_window":true,
+      "max_window_layers":6)";
+  REQUIRE(kinds(config("qwen2", upper)) == "FFFFFFSS");
   std::string listed = R"("sliding_window":128,"layer_types":["full_attention","sliding_attention",
-      "full_attention","full_attention","full_attention","full_attention","full_attention","full_attention"])";
+      "full_attention","full_attention","full_attention",
+      "full_attention","full_attention","full_attention"])";
   REQUIRE(kinds(config("gpt_oss", listed)) == "FSFFFFFF");
 }
 

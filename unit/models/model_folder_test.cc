@@ -1,8 +1,8 @@
 #include "models/model_folder.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -30,8 +30,10 @@ std::string index_of(const std::string& shard, int64_t total) {
 
 class Folder {
  public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("strix-models-" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(path_);
+  Folder() {
+    std::string name =
+        (std::filesystem::temp_directory_path() / ("strix-models-" + std::string(6, 'X'))).string();
+    path_ = ::mkdtemp(name.data());
   }
   ~Folder() { std::filesystem::remove_all(path_); }
   std::string path(const std::string& name = "") const { return path_ / name; }

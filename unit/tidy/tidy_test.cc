@@ -40,7 +40,7 @@ const std::map<std::string, std::set<std::string>> library_users = {
     {"cpprest/", {"operator/serve/listener.cc"}},
     {"pplx/", {"operator/serve/listener.cc"}},
     {"boost/", {}},
-    {"yaml-cpp/", {"operator/kube/config.cc", "operator/app/"}},
+    {"yaml-cpp/", {"operator/base/yaml.cc"}},
     {"CLI/", {"operator/app/"}},
 };
 
