@@ -49,7 +49,7 @@ def services():
         found = API.get(path)["metadata"]["annotations"]
         assert found["a/kept"] == "3" and found["somebody/else"] == "2" and "a/gone" not in found, found
         ns.wait_ready()
-        assert chat(service_address(API, ns.name, "s-one"))
+        until("an answer through the new port", lambda: chat(service_address(API, ns.name, "s-one")), 10)
 
 
 @test("a node that comes later wakes the stack; two that match make it wait")
