@@ -17,6 +17,7 @@ enum class Engine { Vllm, LlamaCpp };
 enum class Accelerator { Gpu, None };
 enum class Activation { Always, Off };
 enum class DeviceStrategy { ExtendedResource, Privileged };
+enum class WhenShort { Park, Refuse };
 
 std::string_view to_string(Engine engine);  // "vllm", "llamacpp": as in the manifest
 std::string_view to_string(Accelerator accelerator);
@@ -72,10 +73,26 @@ struct RopeScaling {
   int64_t original_context_length = 0;
 };
 
+// What the author knows of a model that neither its files nor the catalogue tell. What is given wins over
+// what was read; the four of the cache (layers, heads, dimension, window) come together or not at all.
+struct DeclaredFacts {
+  std::optional<int64_t> layers, kv_heads, head_dim;
+  std::optional<int64_t> sliding_layers, sliding_window_tokens;  // of `layers`, those that keep a window only
+  std::optional<int64_t> weight_bytes;
+  std::optional<int64_t> context_length_tokens;
+  bool operator==(const DeclaredFacts&) const = default;
+};
+
 struct Model {
   std::string repository;  // exactly one of the two
   std::string file;
   std::optional<RopeScaling> rope_scaling;
+  std::optional<DeclaredFacts> facts;
+};
+
+struct Speculative {
+  std::string model;  // repository or file of the store; empty: the model's own prediction layers
+  int tokens = 0;     // drafted at a time
 };
 
 struct Quantities {
@@ -105,13 +122,17 @@ struct Tier {
   std::string image;                       // empty: the engine's default
   Model model;
   int port = 0;
-  int64_t context_length_tokens = 0;
+  int64_t context_length_tokens = 0;      // 0 where it is "auto"
+  bool context_length_auto = false;
   std::optional<int> gpu_fraction_milli;  // memory.gpuFraction
+  std::optional<int64_t> kv_cache_bytes;  // memory.kvCache; at most one of the two, neither: derived
   std::string kv_cache_type;              // memory.kvCacheType; empty or "auto": the engine's default
   int max_sequences = 4;
   std::optional<bool> prefix_caching;
   std::string tool_call_parser, reasoning_parser, chat_template, served_model_name, quantization;
   bool enforce_eager = false;
+  std::optional<Speculative> speculative;
+  bool accept_unverified = false;
   int threads = 0;  // 0: the engine's default
   std::vector<std::string> start_after;
   Activation activation = Activation::Always;
@@ -137,6 +158,7 @@ struct StackSpec {
   std::vector<StackNode> nodes;
   EngineDefaults vllm, llamacpp;
   std::vector<Tier> tiers;
+  WhenShort when_short = WhenShort::Park;  // memoryPolicy.whenShort
 
   const EngineDefaults& defaults_of(Engine engine) const { return engine == Engine::Vllm ? vllm : llamacpp; }
 };

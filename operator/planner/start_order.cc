@@ -25,19 +25,21 @@ struct Rank {
   auto operator<=>(const Rank&) const = default;
 };
 
-Rank rank_of(const api::StackSpec& spec, const api::Tier& tier) {
+Rank rank_of(const api::StackSpec& spec, const api::Tier& tier, const FootprintBytes& footprints) {
   if (tier.effective_accelerator() == api::Accelerator::None) return {.cpu = true, .footprint_bytes = 0};
+  if (auto known = footprints.find(tier.name); known != footprints.end())
+    return {.cpu = false, .footprint_bytes = known->second};
   const api::StackNode* node = find_node(spec, node_of(spec, tier));
   return {.cpu = false,
           .footprint_bytes = declared_claim(tier, node ? node->profile : api::NodeProfile{}).known_bytes()};
 }
 
 // In default order; a name that is there twice (which the API server refuses) counts once.
-std::vector<const api::Tier*> by_rank(const api::StackSpec& spec) {
+std::vector<const api::Tier*> by_rank(const api::StackSpec& spec, const FootprintBytes& footprints) {
   std::vector<std::pair<Rank, const api::Tier*>> ranked;
   Names seen;
   for (const api::Tier& tier : spec.tiers)
-    if (seen.insert(tier.name).second) ranked.emplace_back(rank_of(spec, tier), &tier);
+    if (seen.insert(tier.name).second) ranked.emplace_back(rank_of(spec, tier, footprints), &tier);
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<const api::Tier*> tiers;
@@ -78,9 +80,9 @@ std::vector<std::string> predecessors_of(const api::StackSpec& spec, const api::
 
 }  // namespace
 
-StartOrder start_order(const api::StackSpec& spec) {
+StartOrder start_order(const api::StackSpec& spec, const FootprintBytes& footprints) {
   StartOrder order;
-  std::vector<const api::Tier*> left = by_rank(spec), placed;
+  std::vector<const api::Tier*> left = by_rank(spec, footprints), placed;
   while (!left.empty()) {
     auto ready = std::find_if(left.begin(), left.end(), [&](auto* tier) { return !unmet(*tier, left); });
     if (ready == left.end()) {

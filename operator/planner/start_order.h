@@ -19,8 +19,11 @@ struct StartOrder {
   std::vector<std::string> cycle;  // the tiers of a startAfter cycle (then `tiers` holds only the others)
 };
 
-// GPU tiers first, the smaller known footprint first, then CPU tiers; ties as declared. startAfter wins.
-StartOrder start_order(const api::StackSpec& spec);
+// GPU tiers first, the smaller footprint first, then CPU tiers; ties as declared. startAfter wins. Footprints
+// by tier, where a plan knows them: of what does not depend on the context, so that the order does not
+// either; otherwise what is declared.
+using FootprintBytes = std::map<std::string, int64_t>;
+StartOrder start_order(const api::StackSpec& spec, const FootprintBytes& footprints = {});
 
 // The spec.nodes name that a tier sits on; empty when the spec does not say (invalid).
 std::string node_of(const api::StackSpec& spec, const api::Tier& tier);

@@ -1,0 +1,287 @@
+#include "planner/candidate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "planner/checked.h"
+#include "planner/declared_facts.h"
+#include "planner/words.h"
+
+namespace strix::planner {
+namespace {
+
+std::string model_name(const api::Model& model) {
+  return model.repository.empty() ? model.file : model.repository;
+}
+
+int64_t amount_of(Bound bound, const Claim& claim) {
+  switch (bound) {
+    case Bound::GpuFraction:
+      return claim.gpu_fraction_milli;
+    case Bound::GpuBytes:
+      return claim.gpu_bytes;
+    case Bound::Everything:
+      return claim.known_bytes();
+  }
+  return 0;
+}
+
+std::string amount_text(Bound bound, int64_t amount) {
+  return bound == Bound::GpuFraction ? format_fraction(amount) : gib_number(amount);
+}
+
+// "116.2 GiB for tiers (122.2 less 6.0 systemReserve)"
+std::string bound_text(Bound bound, const api::NodeProfile& profile) {
+  switch (bound) {
+    case Bound::GpuFraction:
+      return format_fraction(profile.max_gpu_fraction_milli) + " (maxGpuFraction)";
+    case Bound::GpuBytes:
+      return gib_number(profile.gpu_memory_bytes) + " GiB of GPU memory";
+    case Bound::Everything:
+      return fmt::format("{} GiB for tiers ({} less {} systemReserve)",
+                         gib_number(profile.unified_memory_bytes - profile.system_reserve_bytes),
+                         gib_number(profile.unified_memory_bytes), gib_number(profile.system_reserve_bytes));
+  }
+  return {};
+}
+
+// "coder 67.6, orchestrator 45.8": the largest first.
+std::string holders_text(Bound bound, std::vector<Entry> others) {
+  std::stable_sort(others.begin(), others.end(), [&](const Entry& a, const Entry& b) {
+    return amount_of(bound, a.claim) > amount_of(bound, b.claim);
+  });
+  std::string text;
+  for (const Entry& entry : others)
+    if (amount_of(bound, entry.claim) > 0)
+      text +=
+          (text.empty() ? "" : ", ") + entry.holder + " " + amount_text(bound, amount_of(bound, entry.claim));
+  return text;
+}
+
+std::vector<Entry> entries_of(const std::vector<Candidate*>& candidates) {
+  std::vector<Entry> all;
+  for (const Candidate* candidate : candidates) all.push_back({candidate->tier().name, candidate->claim()});
+  return all;
+}
+
+}  // namespace
+
+Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known,
+                     const EngineConstants& constants)
+    : tier_(tier), node_(node), known_(std::move(known)), constants_(constants) {
+  if (tier.activation == api::Activation::Off) state_ = TierState::Off;
+  if (!node_) {
+    fail(FindingCode::NodeUnknown,
+         fmt::format("{} names no node of this stack. Name an entry of spec.nodes.", tier.name));
+    return;
+  }
+  read_facts();
+  compute();
+  check_alone();
+}
+
+void Candidate::read_facts() {
+  known_.facts = with_declared(std::move(known_.facts), tier_.model);
+  const std::string model = model_name(tier_.model);
+  std::string missing;
+  FindingCode code = FindingCode::FactsMissing;
+  if (!known_.facts) {
+    missing = known_.missing.empty() ? fmt::format("nothing is known of {}", model) : known_.missing;
+  } else if (known_.facts->layers.empty()) {
+    code = FindingCode::ArchitectureUnknown;
+    missing = fmt::format("what {} keeps per token is unknown{}{}", model,
+                          known_.facts->layers_unknown.empty() ? "" : ": ", known_.facts->layers_unknown);
+  } else if (!known_.facts->weight_bytes) {
+    missing = fmt::format("how large the weights of {} are is unknown", model);
+  } else if (tier_.speculative && !tier_.speculative->model.empty() &&
+             (!known_.draft || known_.draft->layers.empty() || !known_.draft->weight_bytes)) {
+    missing = fmt::format("nothing is known of the draft model {}", tier_.speculative->model);
+  } else {
+    facts_known_ = true;
+    for (const std::string& doubt : known_.facts->notes)
+      note(FindingCode::FactsDoubted, Severity::Note, tier_.name + ": " + doubt);
+    return;
+  }
+  note(code, Severity::Warning,
+       fmt::format("{}: {}. The plan counts with what is declared alone ({}). Write what is known in "
+                   "model.facts.",
+                   tier_.name, missing,
+                   tier_.gpu_fraction_milli ? "gpuFraction " + format_fraction(*tier_.gpu_fraction_milli)
+                   : tier_.requests.memory.empty() ? "nothing"
+                                                   : "resources.requests.memory " + tier_.requests.memory));
+}
+
+Subject Candidate::subject(const api::Tier& tier) const {
+  bool gpu = tier.effective_accelerator() == api::Accelerator::Gpu;
+  bool drafts = tier.speculative && !tier.speculative->model.empty();
+  return {.tier = tier,
+          .facts = *known_.facts,
+          .draft = drafts && known_.draft ? &*known_.draft : nullptr,
+          .constants = constants_,
+          .device_bytes = gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes};
+}
+
+void Candidate::compute() {
+  figures_ = facts_known_ ? derive(subject(tier_), std::nullopt) : declared_figures(tier_, node_->profile);
+  if (!figures_.error) return;
+  fail(figures_.error->code, figures_.error->message);
+}
+
+Figures Candidate::at_context(int64_t context_tokens) const {
+  api::Tier other = tier_;
+  other.context_length_auto = false;
+  other.context_length_tokens = context_tokens;
+  other.gpu_fraction_milli.reset();
+  other.kv_cache_bytes.reset();
+  return derive(subject(other), std::nullopt);
+}
+
+void Candidate::check_alone() {
+  if (state_ == TierState::Error) return;
+  auto lack = lack_beside({});
+  if (!lack) return;
+  std::string way_out = smaller_way_out({});
+  fail(FindingCode::TooBigForNode,
+       fmt::format("{} {}, but {} has {}: {}. {}", tier_.name, needs_text(), node_->name,
+                   bound_text(lack->bound, node_->profile), lack_text(*lack, {}),
+                   way_out.empty() ? "It fits with no context: give it a smaller model."
+                                   : "It fits with " + way_out + "."));
+}
+
+void Candidate::fail(FindingCode code, std::string message) {
+  if (state_ != TierState::Off) state_ = TierState::Error;
+  note(code, state_ == TierState::Off ? Severity::Note : Severity::Error, std::move(message));
+}
+
+void Candidate::note(FindingCode code, Severity severity, std::string message) {
+  findings_.push_back({.code = code,
+                       .severity = severity,
+                       .tier = tier_.name,
+                       .node = node_ ? node_->name : "",
+                       .message = std::move(message)});
+}
+
+void Candidate::fail_by_cycle(const std::vector<std::string>& cycle) {
+  fail(FindingCode::StartAfterCycle,
+       fmt::format("{} waits for itself: startAfter goes round {}. Remove one of them.", tier_.name,
+                   fmt::join(cycle, ", ")));
+}
+
+std::optional<int64_t> Candidate::bytes_before_cache() const {
+  if (!facts_known_ || figures_.footprint.weight_bytes == 0) return std::nullopt;
+  return figures_.footprint.all_bytes() - figures_.footprint.kv_bytes - figures_.footprint.compute_bytes;
+}
+
+std::optional<Shortfall> Candidate::lack_beside(const std::vector<Entry>& others) const {
+  return shortfall(node_->profile, others, tier_.name, figures_.claim);
+}
+
+void Candidate::grow_beside(const std::vector<Entry>& others) {
+  if (!facts_known_ || !grows_into_the_rest(tier_)) return;
+  int64_t limit = most_context_tokens(tier_, *known_.facts).value_or(figures_.effective.context_tokens);
+  auto fits = [&](int64_t steps) {
+    Figures grown = derive(subject(tier_), steps * context_grid_tokens);
+    return !grown.error && !shortfall(node_->profile, others, tier_.name, grown.claim);
+  };
+  int64_t tokens = largest_that(limit / context_grid_tokens, fits) * context_grid_tokens;
+  if (tokens > figures_.effective.context_tokens) figures_ = derive(subject(tier_), tokens);
+}
+
+std::string Candidate::needs_text() const {
+  const Claim& claim = figures_.claim;
+  std::string text = "needs " + gib_text(claim.known_bytes());
+  if (tier_.gpu_fraction_milli && claim.gpu)
+    return text + fmt::format(" (gpuFraction {}{})", format_fraction(claim.gpu_fraction_milli),
+                              claim.host_bytes.value_or(0) > 0
+                                  ? " and " + gib_number(*claim.host_bytes) + " of host memory"
+                                  : "");
+  if (!facts_known_) return text;
+  return text + " (" + parts_text(figures_.footprint, figures_.effective.context_tokens) + ")";
+}
+
+std::string Candidate::lack_text(const Shortfall& lack, const std::vector<Entry>& others) const {
+  int64_t missing = lack.wanted + lack.held - lack.limit;
+  std::string text =
+      lack.bound == Bound::GpuFraction ? format_fraction(missing) + " short" : short_text(missing);
+  std::string holders = holders_text(lack.bound, others);
+  return holders.empty() ? text : text + " beside " + holders;
+}
+
+std::string Candidate::smaller_fraction_way_out(const std::vector<Entry>& others) const {
+  Claim claim = figures_.claim;
+  for (int milli = claim.gpu_fraction_milli / fraction_grid_milli * fraction_grid_milli; milli > 0;
+       milli -= fraction_grid_milli) {
+    claim.gpu_fraction_milli = milli;
+    claim.gpu_bytes = fraction_bytes(node_->profile.gpu_memory_bytes, milli);
+    if (!shortfall(node_->profile, others, tier_.name, claim)) return "gpuFraction " + format_fraction(milli);
+  }
+  return {};
+}
+
+std::string Candidate::smaller_way_out(const std::vector<Entry>& others) const {
+  if (!facts_known_) return figures_.claim.gpu ? smaller_fraction_way_out(others) : std::string();
+  auto fits = [&](int64_t tokens) {
+    Figures smaller = at_context(tokens);
+    return !smaller.error && !shortfall(node_->profile, others, tier_.name, smaller.claim);
+  };
+  int64_t tokens = figures_.effective.context_tokens;
+  bool lower = !fits(tokens);
+  if (lower) {
+    auto steps_fit = [&](int64_t steps) { return fits(steps * context_grid_tokens); };
+    tokens = largest_that(tokens / context_grid_tokens, steps_fit) * context_grid_tokens;
+    if (tokens == 0) return {};
+  }
+  Figures smaller = at_context(tokens);
+  std::string text;
+  if (tier_.gpu_fraction_milli && smaller.effective.fraction_milli)
+    text = "gpuFraction " + format_fraction(*smaller.effective.fraction_milli);
+  else if (tier_.kv_cache_bytes)
+    text = fmt::format("memory.kvCache {}Mi", ceil_divide(smaller.footprint.kv_bytes, mib));
+  if (!lower) return text;
+  return text + (text.empty() ? "" : " and ") + "contextLength " + std::to_string(tokens);
+}
+
+void Candidate::explain_parking(const std::vector<Candidate*>& resident) {
+  std::vector<Entry> others = entries_of(resident);
+  auto lack = lack_beside(others);
+  if (!lack) return;
+  std::string way_out = smaller_way_out(others);
+  if (!way_out.empty()) way_out = "with " + way_out;
+  std::string off;
+  for (size_t left = resident.size(); left > 0 && lack_beside(others);) {
+    --left;
+    others.pop_back();
+    off += (off.empty() ? "" : " and ") + resident[left]->tier().name;
+  }
+  std::string rest = "when " + off + (off.find(' ') == std::string::npos ? " is" : " are") + " switched off";
+  note(FindingCode::Parked, Severity::Warning,
+       fmt::format("{} is parked (priority {}): it {}, and {} has {}: {}. It fits {}{}.", tier_.name,
+                   tier_.priority, needs_text(), node_->name, bound_text(lack->bound, node_->profile),
+                   lack_text(*lack, entries_of(resident)), way_out.empty() ? "" : way_out + ", or ", rest));
+}
+
+TierPlan Candidate::tier_plan() const {
+  TierPlan plan;
+  plan.name = tier_.name;
+  plan.node = node_ ? node_->name : "";
+  plan.engine = tier_.engine;
+  plan.on_gpu = tier_.effective_accelerator() == api::Accelerator::Gpu;
+  plan.priority = tier_.priority;
+  plan.state = state_;
+  plan.facts_known = facts_known_;
+  plan.effective = figures_.effective;
+  plan.footprint = figures_.footprint;
+  plan.claim = figures_.claim;
+  plan.largest_context_tokens = figures_.largest_context_tokens;
+  plan.concurrency_hundredths = figures_.concurrency_hundredths;
+  if (!facts_known_) return plan;
+  plan.facts_source = known_.facts->source;
+  plan.most_context_tokens = most_context_tokens(tier_, *known_.facts);
+  if (auto shape = kv_shape(subject(tier_), context_grid_tokens))
+    plan.growing_bytes_per_token = planner::growing_bytes_per_token(*known_.facts, *shape);
+  return plan;
+}
+
+}  // namespace strix::planner

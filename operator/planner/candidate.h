@@ -1,0 +1,65 @@
+// Why: one tier on its way through the plan: what it would hold, whether that fits beside others, and what to
+// say when it does not.
+// May not: be used outside plan.cc; it points into the input of one plan.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "planner/plan.h"
+
+namespace strix::planner {
+
+class Candidate {
+ public:
+  // `node` is null where the spec does not say on which one it sits.
+  Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, const EngineConstants& constants);
+  Candidate(const Candidate&) = delete;
+  Candidate& operator=(const Candidate&) = delete;
+
+  const api::Tier& tier() const { return tier_; }
+  const NodePlan* node() const { return node_; }
+  const Claim& claim() const { return figures_.claim; }
+  bool is(TierState state) const { return state_ == state; }
+  void set_state(TierState state) { state_ = state; }
+  const std::vector<Finding>& findings() const { return findings_; }
+
+  // What it holds but for its cache; absent where that is unknown.
+  std::optional<int64_t> bytes_before_cache() const;
+  void fail_by_cycle(const std::vector<std::string>& cycle);
+
+  // The bound that breaks with it on top of others.
+  std::optional<Shortfall> lack_beside(const std::vector<Entry>& others) const;
+  // Takes the largest context that still fits, where the author left both context and memory open.
+  void grow_beside(const std::vector<Entry>& others);
+  // `resident` in keep order.
+  void explain_parking(const std::vector<Candidate*>& resident);
+
+  TierPlan tier_plan() const;
+
+ private:
+  void read_facts();
+  void compute();
+  void check_alone();
+  void fail(FindingCode code, std::string message);
+  void note(FindingCode code, Severity severity, std::string message);
+  Subject subject(const api::Tier& tier) const;
+  // The same tier with another context and with what that needs derived.
+  Figures at_context(int64_t context_tokens) const;
+  std::string needs_text() const;
+  std::string lack_text(const Shortfall& lack, const std::vector<Entry>& others) const;
+  std::string smaller_way_out(const std::vector<Entry>& others) const;
+  std::string smaller_fraction_way_out(const std::vector<Entry>& others) const;
+
+  const api::Tier& tier_;
+  const NodePlan* node_;
+  KnownModel known_;
+  const EngineConstants& constants_;
+  bool facts_known_ = false;
+  TierState state_ = TierState::Resident;
+  Figures figures_;
+  std::vector<Finding> findings_;
+};
+
+}  // namespace strix::planner

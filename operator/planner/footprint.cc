@@ -1,0 +1,179 @@
+#include "planner/footprint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "planner/checked.h"
+#include "planner/claim.h"
+
+namespace strix::planner {
+namespace {
+
+constexpr int64_t float32_bytes = 4, float16_bytes = 2;
+
+std::optional<int64_t> number_of(std::string_view text) {
+  int64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && number > 0 ? std::optional(number) : std::nullopt;
+}
+
+bool is_one_of(std::string_view argument, std::initializer_list<std::string_view> flags) {
+  return std::find(flags.begin(), flags.end(), argument) != flags.end();
+}
+
+// Speculation by the model's own prediction layers: no second model.
+bool drafts_itself(const Subject& subject) {
+  return subject.tier.speculative && subject.tier.speculative->model.empty();
+}
+
+int64_t batch_tokens(const Subject& subject, int64_t context_tokens) {
+  const EngineConstants& constants = subject.constants;
+  if (subject.is_vllm()) {
+    int64_t usual = subject.on_gpu() && subject.device_bytes >= constants.vllm_large_device_bytes
+                        ? constants.vllm_large_batch_tokens
+                        : constants.vllm_small_batch_tokens;
+    return argument_number(subject.tier, {"--max-num-batched-tokens"}).value_or(usual);
+  }
+  int64_t batch =
+      argument_number(subject.tier, {"-b", "--batch-size"}).value_or(constants.llama_batch_tokens);
+  int64_t micro =
+      argument_number(subject.tier, {"-ub", "--ubatch-size"}).value_or(constants.llama_micro_batch_tokens);
+  return std::min({batch, micro, context_tokens});
+}
+
+void add_vllm_parts(const Subject& subject, Footprint& parts) {
+  const EngineConstants& constants = subject.constants;
+  parts.host_bytes = constants.vllm_host_bytes;
+  parts.engine_bytes = subject.on_gpu() ? constants.vllm_gpu_engine_bytes : constants.vllm_cpu_engine_bytes;
+  if (subject.on_gpu() && !subject.tier.enforce_eager) parts.graph_bytes = constants.vllm_graph_bytes;
+}
+
+// Activations for one micro-batch, and the attention mask over all cells.
+Checked compute_bytes(const Subject& subject, int64_t context_tokens) {
+  const models::ModelFacts& facts = subject.facts;
+  const EngineConstants& constants = subject.constants;
+  if (!facts.embedding_length || !facts.feed_forward_length) return constants.llama_compute_bytes;
+  int64_t tokens = batch_tokens(subject, context_tokens);
+  Checked rows = Checked(*facts.feed_forward_length) * constants.llama_feed_forward_rows +
+                 Checked(*facts.embedding_length) * constants.llama_embedding_rows;
+  constexpr int64_t cells_grid = 256;
+  Checked bytes =
+      rows * tokens * float32_bytes + Checked(round_up(context_tokens, cells_grid)) * tokens * float16_bytes;
+  if (!subject.on_gpu() || !bytes.value()) return bytes;
+  return std::max(*bytes.value(), constants.llama_compute_bytes);
+}
+
+Checked repacked_bytes(const Subject& subject) {
+  if (subject.on_gpu() || has_argument(subject.tier, {"--no-repack", "-nr"})) return 0;
+  Checked bytes = 0;
+  for (const std::string& type : subject.constants.llama_repacked_types) {
+    auto found = subject.facts.repackable_bytes_by_type.find(type);
+    if (found != subject.facts.repackable_bytes_by_type.end()) bytes += found->second;
+  }
+  return bytes;
+}
+
+bool add_llama_parts(const Subject& subject, int64_t context_tokens, Footprint& parts) {
+  Checked compute = compute_bytes(subject, context_tokens), repacked = repacked_bytes(subject);
+  Checked output = Checked(subject.facts.vocabulary_size.value_or(0)) * float32_bytes *
+                   std::max(subject.tier.max_sequences, 1);
+  if (!compute.value() || !repacked.value() || !output.value()) return false;
+  parts.compute_bytes = *compute.value();
+  parts.repacked_bytes = *repacked.value();
+  parts.output_bytes = *output.value();
+  parts.host_bytes = subject.constants.llama_host_bytes;
+  parts.prompt_cache_bytes = subject.constants.llama_prompt_cache_bytes;
+  return true;
+}
+
+bool within_a_claim(const Footprint& parts) {
+  Checked sum = 0;
+  for (int64_t part : {parts.weight_bytes, parts.draft_weight_bytes, parts.engine_bytes, parts.kv_bytes,
+                       parts.compute_bytes, parts.output_bytes, parts.graph_bytes, parts.repacked_bytes,
+                       parts.prompt_cache_bytes, parts.host_bytes}) {
+    if (part < 0) return false;
+    sum += part;
+  }
+  return sum.value() && *sum.value() <= bytes_most;
+}
+
+}  // namespace
+
+std::optional<int64_t> argument_number(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
+  std::optional<int64_t> number;
+  const auto& arguments = tier.extra_args;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    std::string_view argument = arguments[i];
+    size_t equals = argument.find('=');
+    if (equals != std::string_view::npos && is_one_of(argument.substr(0, equals), flags))
+      number = number_of(argument.substr(equals + 1));
+    if (is_one_of(argument, flags) && i + 1 < arguments.size()) number = number_of(arguments[i + 1]);
+  }
+  return number;
+}
+
+bool has_argument(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
+  return std::any_of(tier.extra_args.begin(), tier.extra_args.end(),
+                     [&](const std::string& argument) { return is_one_of(argument, flags); });
+}
+
+std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) {
+  const api::Tier& tier = subject.tier;
+  auto type = cache_type(tier.engine, tier.kv_cache_type, subject.facts.dtype);
+  if (!type) return std::nullopt;
+  KvShape shape;
+  shape.engine = tier.engine;
+  shape.context_tokens = context_tokens;
+  shape.key = shape.value = *type;
+  if (drafts_itself(subject)) shape.draft_tokens = tier.speculative->tokens;
+  if (subject.is_vllm()) {
+    shape.state_element_bytes = subject.facts.dtype == "float32" ? float32_bytes : float16_bytes;
+    shape.recurrent_element_bytes = subject.constants.vllm_recurrent_element_bytes;
+    shape.block_tokens =
+        argument_number(tier, {"--block-size"}).value_or(subject.constants.vllm_block_tokens);
+    shape.batch_tokens = batch_tokens(subject, context_tokens);
+    shape.prefix_cached_states = tier.prefix_caching.value_or(false);
+  } else {
+    shape.sequences = std::max(tier.max_sequences, 1);
+    shape.state_element_bytes = shape.recurrent_element_bytes = float32_bytes;
+    shape.micro_batch_tokens = batch_tokens(subject, context_tokens);
+    shape.swa_full = has_argument(tier, {"--swa-full"});
+  }
+  return shape;
+}
+
+std::optional<int64_t> cache_bytes(const Subject& subject, int64_t context_tokens) {
+  auto shape = kv_shape(subject, context_tokens);
+  auto own = shape ? kv_bytes(subject.facts, *shape) : std::nullopt;
+  if (!own || !subject.draft) return own ? std::optional(own->total_bytes) : std::nullopt;
+  shape->draft_tokens = 0;
+  // llama.cpp has types of their own for the draft's cache, and we leave them at their default.
+  if (!subject.is_vllm()) shape->key = shape->value = *cache_type(api::Engine::LlamaCpp, "auto", "");
+  auto drafts = kv_bytes(*subject.draft, *shape);
+  return drafts ? (Checked(own->total_bytes) + drafts->total_bytes).value() : std::nullopt;
+}
+
+std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens) {
+  auto cache = cache_bytes(subject, context_tokens);
+  if (!cache || !subject.facts.weight_bytes) return std::nullopt;
+  Footprint parts;
+  parts.kv_bytes = *cache;
+  parts.weight_bytes = *subject.facts.weight_bytes;
+  if (!drafts_itself(subject)) {
+    // Prediction layers that nobody asked to use are not loaded.
+    int64_t unused = std::max<int64_t>(subject.facts.draft_weight_bytes.value_or(0), 0);
+    if (subject.is_vllm() && unused < parts.weight_bytes) parts.weight_bytes -= unused;
+  }
+  if (subject.draft) {
+    if (!subject.draft->weight_bytes) return std::nullopt;
+    parts.draft_weight_bytes = *subject.draft->weight_bytes;
+  }
+  if (subject.is_vllm())
+    add_vllm_parts(subject, parts);
+  else if (!add_llama_parts(subject, context_tokens, parts))
+    return std::nullopt;
+  return within_a_claim(parts) ? std::optional(parts) : std::nullopt;
+}
+
+}  // namespace strix::planner
