@@ -1,0 +1,87 @@
+// Why: one unified-memory node as it really behaves: a kubelet that is late or silent, engines that load,
+// profile, race, leak, hang, ignore SIGTERM and die, and what they truly hold.
+// May not: know the operator, or what it believes.
+#pragma once
+
+#include <list>
+#include <string>
+
+#include "probe/machine.h"
+#include "sim/api_server.h"
+#include "sim/plan.h"
+
+namespace strix::sim {
+
+constexpr BootMillis never = INT64_MAX;
+
+struct EngineProcess {
+  std::string uid, stack, tier;
+  api::NamespacedName pod;
+  PodSpec spec;
+  int64_t gpu_bytes = 0;
+  BootMillis listens_at = 0, healthy_at = never, warm_at = never, dies_at = never;
+  BootMillis silent_since = 0, silent_until = 0, busy_until = 0, died_at = 0, holds_until = 0;
+  int exit_code = 0;
+  int64_t leak_millis = 0, epoch = 0;
+  bool ignores_term = false, terminated = false, dead = false;
+
+  bool holds(BootMillis now) const { return !dead || now < holds_until; }
+  bool loading(BootMillis now) const { return !dead && now < healthy_at; }
+  bool answers(BootMillis now) const { return !dead && now >= warm_at && now >= silent_until; }
+};
+
+// Owner: the one thread of a run.
+class Machine {
+ public:
+  Machine(Timeline& time, Story& story, ApiServer& server, const Plan& plan, int index);
+
+  void pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& after);
+
+  // --- trouble
+  void kill(const std::string& uid, int exit_code);
+  void silence(const std::string& uid, int64_t millis);
+  void reboot(int64_t millis);
+  void stall(int64_t millis);
+  void cordon(bool unschedulable);
+  void be_calm();  // from now on nothing goes wrong by itself
+
+  // --- what is true
+  const std::string& name() const { return name_; }
+  const api::NodeProfile& profile() const { return profile_; }
+  const std::list<EngineProcess>& processes() const { return processes_; }
+  const EngineProcess* find(const std::string& uid) const;
+  probe::Answer answer(const std::string& uid, probe::AskKind kind);
+  bool silent(const std::string& uid) const;
+
+ private:
+  bool down() const { return time_.boot() < down_until_; }
+  EngineProcess* process_of(const std::string& uid);
+  void go_down(int64_t millis);
+  void come_back();
+  void post(bool ready, const std::string& message);
+  void bind(const api::NamespacedName& pod, const std::string& uid);
+  void sync_soon(const api::NamespacedName& pod);
+  void sync(const api::NamespacedName& pod);
+  void begin(const api::Pod& pod);
+  void draw_fate(EngineProcess& process);
+  void loaded(const std::string& uid);
+  void terminate(EngineProcess& process, int64_t grace_seconds);
+  void die(const std::string& uid, int exit_code, const char* why);
+  void post_running(const EngineProcess& process);
+  void post_end(const api::Pod& pod, const EngineProcess& process);
+
+  Timeline& time_;
+  Story& story_;
+  ApiServer& server_;
+  const Rates& rates_;
+  Random dice_;
+  std::string name_;
+  api::NodeProfile profile_;
+  std::list<EngineProcess> processes_;
+  BootMillis down_until_ = 0;
+  int64_t epoch_ = 0;  // counts changes of the pool that others can measure
+  int boots_ = 1, addresses_ = 0;
+  bool calm_ = false, lost_words_ = false;
+};
+
+}  // namespace strix::sim

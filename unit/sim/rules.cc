@@ -1,0 +1,276 @@
+#include "sim/rules.h"
+
+#include <algorithm>
+
+#include "api/names.h"
+#include "planner/ledger.h"
+#include "planner/start_order.h"
+#include "reconcile/pod_stage.h"
+#include "sim/world.h"
+
+namespace strix::sim {
+
+namespace {
+
+using reconcile::PodStage;
+
+constexpr int64_t memory_of_edits_millis = 60'000;  // what changed this recently may not be known yet
+
+bool is_serving(const api::Pod& pod) {
+  const api::PodCondition* serving = pod.condition(names::readiness_gate);
+  return serving && serving->status == "True";
+}
+
+const api::Tier* tier_of(const api::InferenceStack& stack, const std::string& name) {
+  for (const auto& tier : stack.spec.tiers)
+    if (tier.name == name) return &tier;
+  return nullptr;
+}
+
+std::string label_tier(const api::Pod& pod) {
+  return pod.metadata.label(names::label_tier);
+}
+
+}  // namespace
+
+void Rules::fail(std::string rule, std::string what) {
+  if (broken_) return;
+  world_.story.tell("rule", "BROKEN: {}: {}", rule, what);
+  broken_ = Violation{std::move(rule), std::move(what)};
+}
+
+void Rules::leader_changed() {
+  leader_since_ = world_.time.boot();
+}
+
+// --- what changed
+
+void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& after) {
+  BootMillis now = world_.time.boot();
+  const api::Pod& pod = after ? *after : *before;
+  Life& life = lives_[pod.metadata.uid];
+  bool holds = after && reconcile::holds_window(*after);
+  if (holds && !life.holds_window) {
+    life.holds_window_since = now;
+    life.by_operator = world_.actor.starts_with("operator");
+  }
+  life.holds_window = holds;
+  if (before && is_serving(*before) && !(after && is_serving(*after)))
+    tier_served_[pod.metadata.key().text()] = now;
+  if (!after && before && reconcile::holds_memory(*before)) life.vanished_at = now;
+}
+
+void Rules::stack_changed(const Shared<api::InferenceStack>& before,
+                          const Shared<api::InferenceStack>& after) {
+  bool edited = !before || !after || before->metadata.generation != after->metadata.generation ||
+                before->metadata.uid != after->metadata.uid;
+  if (edited) stack_edited_[(after ? after : before)->metadata.key()] = world_.time.boot();
+}
+
+Shared<api::InferenceStack> Rules::owner_of(const api::Pod& pod) const {
+  const api::OwnerReference* owner = pod.metadata.controller();
+  if (!owner) return nullptr;
+  Shared<api::InferenceStack> stack = world_.server.stacks.find({pod.metadata.namespace_, owner->name});
+  return stack && stack->metadata.uid == owner->uid ? stack : nullptr;
+}
+
+// --- what an operator did
+
+void Rules::created(const api::Pod& pod) {
+  if (pod.scheduling_gates.empty())
+    fail("1 one load window per node", pod.metadata.key().text() + " was made without the scheduling gate");
+}
+
+// Somebody else's pod is never touched.
+void Rules::ours(const api::Pod& pod, const char* verb) {
+  const api::OwnerReference* owner = pod.metadata.controller();
+  if (owner && owner->kind == names::kind) return;
+  fail("5 at most one pod object per tier",
+       fmt::format("{} pod {}, which is no stack's", verb, pod.metadata.key().text()));
+}
+
+void Rules::window_free(const api::Pod& pod, BootMillis listed, const char* verb) {
+  std::string node = reconcile::node_of(pod);
+  for (const auto& [key, other] : world_.server.pods.objects) {
+    if (other->metadata.uid == pod.metadata.uid || reconcile::node_of(*other) != node) continue;
+    if (!reconcile::holds_window(*other)) continue;
+    const Life& life = lives_[other->metadata.uid];
+    // What somebody else did after the operator looked could not be known.
+    if (!life.by_operator && life.holds_window_since >= listed) continue;
+    return fail("1 one load window per node", fmt::format("{} {} on {} while {} holds the window", verb,
+                                                          pod.metadata.key().text(), node, key.text()));
+  }
+}
+
+void Rules::admitted(const api::Pod& pod, const Facts& facts) {
+  ours(pod, "lets in");
+  window_free(pod, facts.pods_listed, "lets in");
+  Machine* machine = world_.machine(reconcile::node_of(pod));
+  for (const auto& process : machine->processes()) {
+    Shared<api::Pod> object = world_.server.pods.find(process.pod);
+    bool vanished = !process.dead && !(object && object->metadata.uid == process.uid);
+    if (!vanished || lives_[process.uid].vanished_at >= facts.pods_listed) continue;
+    fail("5 a vanished pod is held",
+         fmt::format("lets in {} while the engine of {} ({}), which vanished, still runs",
+                     pod.metadata.key().text(), process.pod.text(), process.uid));
+  }
+  still_wanted(pod, facts);
+  order_kept(pod);
+  check_memory();
+}
+
+void Rules::still_wanted(const api::Pod& pod, const Facts& facts) {
+  const api::OwnerReference* owner = pod.metadata.controller();
+  if (!owner) return;
+  BootMillis edited = stack_edited_[{pod.metadata.namespace_, owner->name}];
+  if (edited >= facts.stack_read) return;
+  Shared<api::InferenceStack> stack = owner_of(pod);
+  const api::Tier* tier = stack ? tier_of(*stack, label_tier(pod)) : nullptr;
+  bool wanted = tier && tier->activation == api::Activation::Always && !stack->spec.suspend &&
+                !stack->metadata.deleting();
+  if (!wanted)
+    fail("6 act on fresh facts", fmt::format("lets in {}, which nobody wants since {} ms",
+                                             pod.metadata.key().text(), world_.time.boot() - edited));
+}
+
+void Rules::order_kept(const api::Pod& pod) {
+  Shared<api::InferenceStack> stack = owner_of(pod);
+  BootMillis now = world_.time.boot();
+  if (!stack || now - stack_edited_[stack->metadata.key()] < memory_of_edits_millis) return;
+  planner::StartOrder order = planner::start_order(stack->spec);
+  const api::Tier* tier = tier_of(*stack, label_tier(pod));
+  if (!tier) return;
+  std::map<std::string, std::vector<planner::Entry>> planned;
+  for (const auto& name : order.tiers) {
+    const api::Tier* other = tier_of(*stack, name);
+    if (!other || other->activation != api::Activation::Always) continue;
+    std::string entry = planner::node_of(stack->spec, *other);
+    const api::NodeProfile& profile = planner::find_node(stack->spec, entry)->profile;
+    planner::Claim claim = planner::declared_claim(*other, profile);
+    bool fits = !planner::shortfall(profile, planned[entry], name, claim);
+    if (fits) planned[entry].push_back({name, claim});
+    const auto& before = order.predecessors[tier->name];
+    if (std::find(before.begin(), before.end(), name) == before.end()) continue;
+    if (tier->start_after.empty() && !fits) continue;
+    api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
+    Shared<api::Pod> predecessor = world_.server.pods.find(key);
+    bool served =
+        (predecessor && is_serving(*predecessor)) ||
+        (tier_served_.contains(key.text()) && now - tier_served_[key.text()] < memory_of_edits_millis);
+    if (!served)
+      fail("4 health-gated order",
+           fmt::format("lets in {} before {} has served", pod.metadata.key().text(), key.text()));
+  }
+}
+
+void Rules::served(const api::Pod& before, bool serving, bool draining, const Facts& facts) {
+  ours(before, "changes the serving condition of");
+  if (draining) window_free(before, facts.pods_listed, "drains");
+  if (!serving) return;
+  Machine* machine = world_.machine(reconcile::node_of(before));
+  const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
+  if (!process || world_.time.boot() < process->warm_at)
+    fail("9 truth in the Service",
+         fmt::format("lets clients in to {}, which has never answered", before.metadata.key().text()));
+}
+
+void Rules::back_off_kept(const api::Pod& pod, const api::Tier& tier) {
+  WallMillis wall = world_.time.now().wall, ended = reconcile::ended_at(pod);
+  constexpr int64_t rounding_millis = 1'000;
+  if (ended != 0 && wall < ended + tier.restart.backoff_seconds * 1000 - rounding_millis)
+    fail("8 a fault is backed off",
+         fmt::format("{} is made again {} ms after it ended, backoffSeconds is {}", pod.metadata.key().text(),
+                     wall - ended, tier.restart.backoff_seconds));
+}
+
+void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
+  std::string name = before.metadata.key().text();
+  if (given.uid.empty() || given.resource_version.empty())
+    return fail("6 deletes carry preconditions", "deletes " + name + " whatever it is now");
+  if (before.metadata.uid != given.uid)
+    return fail("6 deletes carry preconditions", "deletes another " + name + " than it saw");
+  ours(before, "deletes");
+  if (before.metadata.deleting()) return;
+  PodStage stage = reconcile::stage_of(before);
+  if (stage == PodStage::Serving || stage == PodStage::NotAnswering)
+    return fail("9 drain before a voluntary stop", "deletes " + name + " without a drain");
+  Shared<api::InferenceStack> stack = owner_of(before);
+  const api::Tier* tier = stack ? tier_of(*stack, label_tier(before)) : nullptr;
+  if (!tier) return;
+  WallMillis wall = world_.time.now().wall;
+  bool untouched = stack_edited_[stack->metadata.key()] - Timeline::boot_begin + Timeline::wall_begin <
+                   before.metadata.created;
+  if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
+  if (stage != PodStage::Draining) return;
+  const Machine* machine = world_.machine(before.node_name);
+  const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
+  int64_t drained = wall - before.condition(names::readiness_gate)->last_transition;
+  if (process && process->answers(world_.time.boot()) && process->busy_until > world_.time.boot() + 1'000 &&
+      drained < tier->drain_timeout_seconds * 1000)
+    fail("9 drain before a voluntary stop",
+         fmt::format("deletes {} after {} ms of its drain, with a request under way", name, drained));
+}
+
+void Rules::adopted(const api::Pod& before) {
+  if (before.metadata.controller())
+    fail("5 at most one pod object per tier",
+         "adopts " + before.metadata.key().text() + ", which has an owner");
+}
+
+// --- what is true at every moment
+
+void Rules::check_memory() {
+  for (const auto& machine : world_.machines) {
+    std::vector<planner::Entry> held;
+    auto add = [&](const std::string& holder, const PodSpec& spec) {
+      planner::Claim claim;
+      claim.gpu = spec.gpu;
+      claim.gpu_fraction_milli = spec.gpu_fraction_milli;
+      claim.gpu_bytes = planner::fraction_bytes(machine.profile().gpu_memory_bytes, spec.gpu_fraction_milli);
+      claim.host_bytes = spec.host_bytes;
+      held.push_back({holder, claim});
+    };
+    for (const auto& [key, pod] : world_.server.pods.objects)
+      if (reconcile::holds_memory(*pod) && reconcile::node_of(*pod) == machine.name())
+        add(key.text(), world_.server.spec_of(pod->metadata.uid));
+    for (const auto& process : machine.processes()) {
+      if (!process.holds(world_.time.boot())) continue;
+      Shared<api::Pod> pod = world_.server.pods.find(process.pod);
+      bool counted = pod && pod->metadata.uid == process.uid && reconcile::holds_memory(*pod);
+      if (!counted) add(process.uid, process.spec);
+    }
+    planner::Totals totals = planner::total_of(held);
+    const api::NodeProfile& profile = machine.profile();
+    int64_t usable = profile.unified_memory_bytes - profile.system_reserve_bytes;
+    if (totals.gpu_fraction_milli <= profile.max_gpu_fraction_milli &&
+        totals.gpu_bytes <= profile.gpu_memory_bytes && totals.all_bytes() <= usable)
+      continue;
+    std::string text;
+    for (const auto& entry : held)
+      text +=
+          fmt::format(" {} {:.1f}", entry.holder, static_cast<double>(entry.claim.known_bytes()) / (1 << 30));
+    fail("2 the ledger never over-promises",
+         fmt::format("{} holds more than it has:{}", machine.name(), text));
+  }
+}
+
+void Rules::check_silence() {
+  constexpr int64_t noticed_millis = 75'000;
+  BootMillis now = world_.time.boot();
+  for (const auto& [key, pod] : world_.server.pods.objects) {
+    Life& life = lives_[pod->metadata.uid];
+    const Machine* machine = world_.machine(pod->node_name);
+    bool counts = machine && is_serving(*pod) && !pod->terminal() && !pod->metadata.deleting() &&
+                  owner_of(*pod) && machine->silent(pod->metadata.uid);
+    if (!counts || now < world_.api_down_until) {
+      life.silent_since = 0;
+      continue;
+    }
+    if (life.silent_since == 0) life.silent_since = now;
+    if (now - std::max(life.silent_since, leader_since_) > noticed_millis)
+      fail("9 truth in the Service", fmt::format("{} has clients, and has not answered for {} s", key.text(),
+                                                 (now - life.silent_since) / 1000));
+  }
+}
+
+}  // namespace strix::sim

@@ -1,0 +1,165 @@
+#include "sim/simulation.h"
+
+#include "sim/replica.h"
+#include "sim/troubles.h"
+#include "sim/world.h"
+
+namespace strix::sim {
+
+namespace {
+
+constexpr int64_t election_millis = 250;
+constexpr int64_t collector_millis_min = 30, collector_millis_max = 600;
+constexpr int64_t silence_look_millis = 2'500;
+// Two start-up deadlines and the back-off between them, for each of a handful of tiers in a row.
+constexpr int64_t calm_millis_max = 45 * 60'000;
+constexpr int64_t quiet_millis = 5 * 60'000;  // longer than any back-off or deadline of a plan
+constexpr int64_t hour_millis = 60 * 60'000;
+constexpr int64_t steps_max = 400'000;
+
+// Owner: run().
+class Run {
+ public:
+  Run(const Plan& plan, Defect defect, bool told) : world_(plan, defect, told) {}
+
+  Outcome go();
+
+ private:
+  void connect();
+  void every(int64_t millis, std::function<void()> what);
+  void collect_later();
+  bool advance(BootMillis until);  // false: a rule is broken
+  bool settle();
+  bool stay_settled();
+  void fail_settling(std::string what);
+
+  World world_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  Election election_{world_, replicas_};
+  Troubles troubles_{world_, replicas_, election_};
+  Random dice_{world_.plan.seed, "run"};
+  bool collecting_ = false;
+  int64_t version_checked_ = 0, steps_ = 0;
+};
+
+void Run::every(int64_t millis, std::function<void()> what) {
+  world_.time.after(millis, [this, millis, what] {
+    what();
+    every(millis, what);
+  });
+}
+
+void Run::collect_later() {
+  if (collecting_) return;
+  collecting_ = true;
+  world_.time.after(dice_.between(collector_millis_min, collector_millis_max), [this] {
+    world_.actor = "collector";
+    collecting_ = false;
+    if (world_.server.collect()) collect_later();
+  });
+}
+
+void Run::connect() {
+  ApiServer& server = world_.server;
+  auto tell = [this](void (LaggingCache::*written)()) {
+    for (auto& replica : replicas_)
+      if (replica->process()) (replica->process()->cache().*written)();
+  };
+  server.pods.watchers.push_back([this, tell](const auto& before, const auto& after) {
+    world_.rules.pod_changed(before, after);
+    for (auto& machine : world_.machines) machine.pod_changed(before, after);
+    tell(&LaggingCache::written_pod);
+    if (!after || after->metadata.deleting()) collect_later();
+  });
+  server.stacks.watchers.push_back([this, tell](const auto& before, const auto& after) {
+    world_.rules.stack_changed(before, after);
+    tell(&LaggingCache::written_stack);
+    if (!after || after->metadata.deleting()) collect_later();
+  });
+  server.services.watchers.push_back(
+      [tell](const auto&, const auto&) { tell(&LaggingCache::written_service); });
+  server.nodes.watchers.push_back([tell](const auto&, const auto&) { tell(&LaggingCache::written_node); });
+}
+
+bool Run::advance(BootMillis until) {
+  while (world_.time.next() <= until) {
+    if (world_.rules.broken()) return false;
+    world_.actor = "machine";
+    world_.time.step();
+    if (++steps_ > steps_max) {
+      fail_settling("it never rests");
+      return false;
+    }
+    if (world_.server.version() == version_checked_) continue;
+    version_checked_ = world_.server.version();
+    world_.rules.check_memory();
+  }
+  return !world_.rules.broken();
+}
+
+void Run::fail_settling(std::string what) {
+  world_.rules.fail("10 it settles", std::move(what));
+}
+
+// Quiet: no operator has written anything for longer than any of its own waits.
+bool Run::settle() {
+  BootMillis deadline = world_.time.boot() + calm_millis_max;
+  int64_t writes = -1;
+  while (writes != world_.writes) {
+    writes = world_.writes;
+    if (world_.time.boot() > deadline) {
+      fail_settling("writes have not ended");
+      return false;
+    }
+    if (!advance(world_.time.boot() + quiet_millis)) return false;
+  }
+  if (!election_.leader()) fail_settling("nobody leads");
+  world_.rules.check_settled();
+  return !world_.rules.broken();
+}
+
+bool Run::stay_settled() {
+  int64_t writes = world_.writes, version = world_.server.version();
+  for (int visit = 0; visit < 3; ++visit) {
+    if (Process* leader = election_.leader()) leader->visit_all();
+    if (!advance(world_.time.boot() + hour_millis / 3)) return false;
+  }
+  if (world_.writes != writes || world_.server.version() != version)
+    world_.rules.fail("7 a settled pass writes nothing",
+                      fmt::format("{} writes in an hour in which nothing happened", world_.writes - writes));
+  return !world_.rules.broken();
+}
+
+Outcome Run::go() {
+  connect();
+  for (int i = 0; i < world_.plan.replicas; ++i) replicas_.push_back(std::make_unique<Replica>(world_, i));
+  every(election_millis, [this] { election_.look(); });
+  every(silence_look_millis, [this] { world_.rules.check_silence(); });
+  troubles_.apply_stacks();
+  for (const auto& incident : world_.plan.incidents)
+    world_.time.after(incident.at_millis, [this, incident] { troubles_.befall(incident); });
+  bool fine = advance(Timeline::boot_begin + world_.plan.storm_millis);
+  if (fine) {
+    world_.story.tell("", "--- calm ---");
+    world_.calm = true;
+    troubles_.end();
+    // What was set in motion in the storm ends within its own time.
+    fine = advance(world_.time.boot() + 180'000) && settle() && stay_settled();
+  }
+  Outcome outcome;
+  outcome.broken = world_.rules.broken();
+  for (auto& replica : replicas_) outcome.passes += replica->passes_made();
+  outcome.writes = world_.writes;
+  outcome.steps = steps_;
+  outcome.virtual_millis = world_.time.boot() - Timeline::boot_begin;
+  outcome.story = world_.story.lines();
+  return outcome;
+}
+
+}  // namespace
+
+Outcome run(const Plan& plan, Defect defect, bool told) {
+  return Run(plan, defect, told).go();
+}
+
+}  // namespace strix::sim
