@@ -54,8 +54,16 @@ bool depth_within(std::string_view text, int depth_max) {
 }
 
 // An exponent of more than four digits is never meant; RapidJSON 1.1 mishandles huge negative ones
-// (CVE-2024-38517).
-bool exponents_are_sane(std::string_view text) {
+// (CVE-2024-38517). Nor are 0e42 and zeros of thirty places, for which it shifts by an undefined count.
+bool is_sane_number(std::string_view number) {
+  std::string_view mantissa = number.substr(0, number.find_first_of("eE"));
+  std::string_view exponent = number.substr(mantissa.size());
+  auto digits = std::count_if(exponent.begin(), exponent.end(), [](char c) { return c >= '0' && c <= '9'; });
+  bool zero = mantissa.find_first_of("123456789") == std::string_view::npos;
+  return digits <= 4 && !(zero && (digits > 1 || mantissa.size() > 20));
+}
+
+bool numbers_are_sane(std::string_view text) {
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
@@ -65,21 +73,13 @@ bool exponents_are_sane(std::string_view text) {
       } else if (c == '"') {
         in_string = false;
       }
-      continue;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c >= '0' && c <= '9') {
+      size_t end = std::min(text.find_first_not_of("0123456789.eE+-", i), text.size());
+      if (!is_sane_number(text.substr(i, end - i))) return false;
+      i = end - 1;
     }
-    if (c == '"') in_string = true;
-    bool exponent =
-        (c == 'e' || c == 'E') && i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.');
-    if (!exponent) continue;
-    size_t digits = 0;
-    for (size_t j = i + 1; j < text.size(); ++j) {
-      if (text[j] >= '0' && text[j] <= '9') {
-        ++digits;
-      } else if (digits > 0 || (text[j] != '+' && text[j] != '-')) {
-        break;
-      }
-    }
-    if (digits > 4) return false;
   }
   return true;
 }
@@ -165,7 +165,7 @@ Result<Document> Document::parse(std::string_view text, Limits limits) {
                  fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes_max)};
   if (!depth_within(text, limits.depth_max))
     return Error{ErrorKind::Invalid, fmt::format("JSON nested deeper than {} levels", limits.depth_max)};
-  if (!exponents_are_sane(text))
+  if (!numbers_are_sane(text))
     return Error{ErrorKind::Invalid, "JSON number with an exponent of over 4 digits"};
   auto storage = std::make_unique<Storage>();
   constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |

@@ -331,17 +331,25 @@ Result<std::vector<Document>> Reading::read(std::string_view text) {
 
 namespace {
 
-// Takes "name", ".name", "[7]" or `["name"]` off the front of a path, if it leads from `node` to a child.
+// What a path may call child i: a member by its name, an element by its place or by the `name` in it.
+std::vector<std::string> names_of(const std::vector<Node>& nodes, const Node& node, size_t i) {
+  const Node& child = nodes[node.children[i]];
+  if (node.kind == Node::Kind::Map) return {child.text, "[" + json::quote(child.text) + "]"};
+  std::vector<std::string> names = {fmt::format("[{}]", i)};
+  for (size_t m = 0; child.kind == Node::Kind::Map && m + 1 < child.children.size(); m += 2)
+    if (nodes[child.children[m]].text == "name")
+      names.push_back("[" + nodes[child.children[m + 1]].text + "]");
+  return names;
+}
+
+// Takes the longest of these names off the front of a path.
 std::optional<size_t> step(const std::vector<Node>& nodes, const Node& node, std::string_view* path) {
   std::string_view rest = *path;
   if (rest.starts_with('.')) rest.remove_prefix(1);
   std::optional<size_t> found;
   size_t longest = 0;
   for (size_t i = 0; i < node.children.size(); i += node.kind == Node::Kind::Map ? 2 : 1) {
-    bool map = node.kind == Node::Kind::Map;
-    std::string plain = map ? nodes[node.children[i]].text : fmt::format("[{}]", i);
-    std::string quoted = map ? "[" + json::quote(plain) + "]" : plain;
-    for (const std::string& name : {plain, quoted}) {
+    for (const std::string& name : names_of(nodes, node, i)) {
       bool leads = rest.starts_with(name) && name.size() > longest &&
                    (rest.size() == name.size() || rest[name.size()] == '.' || rest[name.size()] == '[');
       if (!leads) continue;

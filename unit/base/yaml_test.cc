@@ -154,7 +154,7 @@ TEST_CASE("errors tell line and column, and quote no values") {
 
 TEST_CASE("a path leads to its line and column") {
   auto document = yaml::parse(
-      "metadata:\n  labels: {a.b/c: d}\nspec:\n  tiers:\n  - name: x\n    port: 1\n  - name: y\n    memory:\n"
+      "metadata:\n  labels: {a.b/c: d}\nspec:\n  tiers:\n  - name: x\n    port: 1\n  - name: z\n    memory:\n"
       "      gpuFraction: 2\n  \"dotted.name\": 3\n");
   REQUIRE(document.ok());
   auto at = [&](std::string_view path) {
@@ -171,6 +171,7 @@ TEST_CASE("a path leads to its line and column") {
   REQUIRE(at("spec.dotted.name") == "10:3");
   REQUIRE(at("spec.tiers[1].contextLength") == "7:5");  // the last on the way that is there
   REQUIRE(at("spec.tiers[7].port") == "4:3");
+  REQUIRE(at("spec.tiers[z].memory") == "8:5");
   REQUIRE(at("nothing") == "1:1");
 }
 
