@@ -36,7 +36,7 @@ std::string amount_text(Bound bound, int64_t amount) {
 std::string bound_text(Bound bound, const api::NodeProfile& profile) {
   switch (bound) {
     case Bound::GpuFraction:
-      return format_fraction(profile.max_gpu_fraction_milli) + " (maxGpuFraction)";
+      return "a maxGpuFraction of " + format_fraction(profile.max_gpu_fraction_milli);
     case Bound::GpuBytes:
       return gib_number(profile.gpu_memory_bytes) + " GiB of GPU memory";
     case Bound::Everything:
@@ -139,18 +139,19 @@ Figures Candidate::at_context(int64_t context_tokens) const {
 }
 
 void Candidate::check_alone() {
-  if (state_ == TierState::Error) return;
+  if (!runnable_) return;
   auto lack = lack_beside({});
   if (!lack) return;
   std::string way_out = smaller_way_out({});
   fail(FindingCode::TooBigForNode,
-       fmt::format("{} {}, but {} has {}: {}. {}", tier_.name, needs_text(), node_->name,
+       fmt::format("{} {}, but {} has {}: {}. {}", tier_.name, needs_text(lack->bound), node_->name,
                    bound_text(lack->bound, node_->profile), lack_text(*lack, {}),
-                   way_out.empty() ? "It fits with no context: give it a smaller model."
+                   way_out.empty() ? "No contextLength makes it fit: give it a smaller model."
                                    : "It fits with " + way_out + "."));
 }
 
 void Candidate::fail(FindingCode code, std::string message) {
+  runnable_ = false;
   if (state_ != TierState::Off) state_ = TierState::Error;
   note(code, state_ == TierState::Off ? Severity::Note : Severity::Error, std::move(message));
 }
@@ -189,16 +190,22 @@ void Candidate::grow_beside(const std::vector<Entry>& others) {
   if (tokens > figures_.effective.context_tokens) figures_ = derive(subject(tier_), tokens);
 }
 
-std::string Candidate::needs_text() const {
+std::string Candidate::needs_text(Bound bound) const {
   const Claim& claim = figures_.claim;
-  std::string text = "needs " + gib_text(claim.known_bytes());
+  std::string text = "needs ";
+  if (bound == Bound::GpuFraction)
+    text += "gpuFraction " + format_fraction(claim.gpu_fraction_milli);
+  else
+    text += gib_text(amount_of(bound, claim)) + (bound == Bound::GpuBytes ? " of GPU memory" : "");
   if (tier_.gpu_fraction_milli && claim.gpu)
-    return text + fmt::format(" (gpuFraction {}{})", format_fraction(claim.gpu_fraction_milli),
-                              claim.host_bytes.value_or(0) > 0
-                                  ? " and " + gib_number(*claim.host_bytes) + " of host memory"
-                                  : "");
+    return bound != Bound::Everything ? text
+                                      : text + fmt::format(" (gpuFraction {} and {} beside it)",
+                                                           format_fraction(claim.gpu_fraction_milli),
+                                                           gib_text(claim.host_bytes.value_or(0)));
   if (!facts_known_) return text;
-  return text + " (" + parts_text(figures_.footprint, figures_.effective.context_tokens) + ")";
+  Footprint parts = figures_.footprint;
+  if (bound != Bound::Everything) parts.host_bytes = parts.output_bytes = parts.prompt_cache_bytes = 0;
+  return text + " (" + parts_text(parts, figures_.effective.context_tokens) + ")";
 }
 
 std::string Candidate::lack_text(const Shortfall& lack, const std::vector<Entry>& others) const {
@@ -243,23 +250,24 @@ std::string Candidate::smaller_way_out(const std::vector<Entry>& others) const {
   return text + (text.empty() ? "" : " and ") + "contextLength " + std::to_string(tokens);
 }
 
-void Candidate::explain_parking(const std::vector<Candidate*>& resident) {
-  std::vector<Entry> others = entries_of(resident);
+void Candidate::explain_parking(const std::vector<Candidate*>& before, api::WhenShort when_short) {
+  std::vector<Entry> others = entries_of(before);
   auto lack = lack_beside(others);
   if (!lack) return;
   std::string way_out = smaller_way_out(others);
-  if (!way_out.empty()) way_out = "with " + way_out;
+  if (!way_out.empty()) way_out = "with " + way_out + ", or ";
   std::string off;
-  for (size_t left = resident.size(); left > 0 && lack_beside(others);) {
+  for (size_t left = before.size(); left > 0 && lack_beside(others);) {
     --left;
     others.pop_back();
-    off += (off.empty() ? "" : " and ") + resident[left]->tier().name;
+    off += (off.empty() ? "" : " and ") + before[left]->tier().name;
   }
-  std::string rest = "when " + off + (off.find(' ') == std::string::npos ? " is" : " are") + " switched off";
-  note(FindingCode::Parked, Severity::Warning,
-       fmt::format("{} is parked (priority {}): it {}, and {} has {}: {}. It fits {}{}.", tier_.name,
-                   tier_.priority, needs_text(), node_->name, bound_text(lack->bound, node_->profile),
-                   lack_text(*lack, entries_of(resident)), way_out.empty() ? "" : way_out + ", or ", rest));
+  bool parks = when_short == api::WhenShort::Park;
+  note(parks ? FindingCode::Parked : FindingCode::Refused, parks ? Severity::Warning : Severity::Error,
+       fmt::format("{} (priority {}) {}: it {}, and {} has {}: {}. It fits {}when {} {} switched off.",
+                   tier_.name, tier_.priority, parks ? "is parked" : "does not fit", needs_text(lack->bound),
+                   node_->name, bound_text(lack->bound, node_->profile), lack_text(*lack, entries_of(before)),
+                   way_out, off, off.find(' ') == std::string::npos ? "is" : "are"));
 }
 
 TierPlan Candidate::tier_plan() const {
@@ -271,6 +279,7 @@ TierPlan Candidate::tier_plan() const {
   plan.priority = tier_.priority;
   plan.state = state_;
   plan.facts_known = facts_known_;
+  plan.runnable = runnable_;
   plan.effective = figures_.effective;
   plan.footprint = figures_.footprint;
   plan.claim = figures_.claim;

@@ -33,8 +33,9 @@ class Candidate {
   std::optional<Shortfall> lack_beside(const std::vector<Entry>& others) const;
   // Takes the largest context that still fits, where the author left both context and memory open.
   void grow_beside(const std::vector<Entry>& others);
-  // `resident` in keep order.
-  void explain_parking(const std::vector<Candidate*>& resident);
+  // `before` in keep order: those that stay because they come first. What stays since this one goes is no
+  // reason for its going.
+  void explain_parking(const std::vector<Candidate*>& before, api::WhenShort when_short);
 
   TierPlan tier_plan() const;
 
@@ -47,7 +48,7 @@ class Candidate {
   Subject subject(const api::Tier& tier) const;
   // The same tier with another context and with what that needs derived.
   Figures at_context(int64_t context_tokens) const;
-  std::string needs_text() const;
+  std::string needs_text(Bound bound) const;
   std::string lack_text(const Shortfall& lack, const std::vector<Entry>& others) const;
   std::string smaller_way_out(const std::vector<Entry>& others) const;
   std::string smaller_fraction_way_out(const std::vector<Entry>& others) const;
@@ -56,7 +57,7 @@ class Candidate {
   const NodePlan* node_;
   KnownModel known_;
   const EngineConstants& constants_;
-  bool facts_known_ = false;
+  bool facts_known_ = false, runnable_ = true;
   TierState state_ = TierState::Resident;
   Figures figures_;
   std::vector<Finding> findings_;

@@ -65,7 +65,7 @@ std::string context_way_out(int64_t tokens) {
 }
 
 std::string ways_out(const std::string& first, const std::string& second) {
-  if (first.empty() && second.empty()) return "It fits with no context: give it a smaller model.";
+  if (first.empty() && second.empty()) return "No contextLength makes it fit: give it a smaller model.";
   if (first.empty() || second.empty()) return "It fits with " + first + second + ".";
   return "It fits with " + first + ", or with " + second + ".";
 }

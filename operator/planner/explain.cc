@@ -73,8 +73,9 @@ Row tier_row(const TierPlan& tier, int index) {
   const Footprint& parts = tier.footprint;
   int64_t cache = tier.effective.kv_bytes.value_or(parts.kv_bytes);
   int64_t weights = parts.weight_bytes + parts.draft_weight_bytes + parts.repacked_bytes;
-  int64_t all = tier.claim.known_bytes();
-  bool computed = tier.facts_known && all > 0;
+  // Where it cannot run by its own numbers, what it would need.
+  int64_t all = tier.claim.known_bytes() > 0 ? tier.claim.known_bytes() : parts.all_bytes();
+  bool computed = tier.facts_known && parts.weight_bytes > 0;
   auto known = [&](const std::string& text) { return computed ? text : std::string("?"); };
   std::string sequences =
       fmt::format("{}.{:02}", tier.concurrency_hundredths / 100, tier.concurrency_hundredths % 100);

@@ -100,11 +100,18 @@ bool is_sane(const KvShape& shape) {
          within(shape.batch_tokens, 1, tokens_most) && within(shape.micro_batch_tokens, 0, tokens_most);
 }
 
-std::vector<LayerFacts> layers_of(const models::ModelFacts& facts, const KvShape& shape) {
-  std::vector<LayerFacts> layers = facts.layers;
+// The model's layers, and those that only speculation uses where it is asked for.
+template <typename Visit>
+void each_layer(const models::ModelFacts& facts, const KvShape& shape, const Visit& visit) {
+  for (const LayerFacts& layer : facts.layers) visit(layer);
   if (shape.draft_tokens > 0)
-    layers.insert(layers.end(), facts.draft_layers.begin(), facts.draft_layers.end());
-  return layers;
+    for (const LayerFacts& layer : facts.draft_layers) visit(layer);
+}
+
+bool are_sane(const models::ModelFacts& facts, const KvShape& shape) {
+  bool sane = is_sane(shape);
+  each_layer(facts, shape, [&](const LayerFacts& layer) { sane = sane && is_sane_layer(layer); });
+  return sane;
 }
 
 struct Sum {
@@ -117,13 +124,13 @@ struct Sum {
 
 // --- llama.cpp: cells of a fixed size, allocated at once ------------------------------------------------
 
-std::optional<KvBytes> llama_bytes(const std::vector<LayerFacts>& layers, const KvShape& shape) {
+std::optional<KvBytes> llama_bytes(const models::ModelFacts& facts, const KvShape& shape) {
   int64_t slots = shape.sequences;
   int64_t context = round_up(shape.context_tokens, llama_padding_cells);
   int64_t streams = shape.unified ? 1 : slots;
   int64_t cells = shape.unified ? context : round_up(context / slots, llama_padding_cells);
   Sum sum;
-  for (const LayerFacts& layer : layers) {
+  each_layer(facts, shape, [&](const LayerFacts& layer) {
     if (grows(layer)) sum.growing += token_bytes(layer, shape) * cells * streams;
     if (layer.kind == LayerKind::Sliding) {
       Checked wanted = Checked(layer.window_tokens) * (shape.unified ? slots : 1) + shape.micro_batch_tokens;
@@ -132,7 +139,7 @@ std::optional<KvBytes> llama_bytes(const std::vector<LayerFacts>& layers, const 
     }
     // A row of float32 per slot, and one more per drafted token to go back to.
     if (has_state(layer)) sum.state += state_bytes(layer, shape) * slots * (1 + shape.draft_tokens);
-  }
+  });
   return sum.bytes(sum.growing + sum.window + sum.state);
 }
 
@@ -162,14 +169,17 @@ void count(std::vector<Kind>& kinds, LayerKind kind, int64_t window, Checked byt
   kinds.push_back({kind, window, size, 1, block});
 }
 
-std::vector<Kind> kinds_of(const std::vector<LayerFacts>& layers, const KvShape& shape) {
+// `sound` becomes false where some layer's bytes cannot be told.
+std::vector<Kind> kinds_of(const models::ModelFacts& facts, const KvShape& shape, bool& sound) {
   std::vector<Kind> kinds;
-  for (const LayerFacts& layer : layers) {
-    if (grows(layer)) count(kinds, LayerKind::Full, 0, token_bytes(layer, shape), shape.block_tokens);
+  each_layer(facts, shape, [&](const LayerFacts& layer) {
+    Checked token = token_bytes(layer, shape), state = state_bytes(layer, shape);
+    sound = sound && token.value() && state.value();
+    if (grows(layer)) count(kinds, LayerKind::Full, 0, token, shape.block_tokens);
     if (layer.kind == LayerKind::Sliding)
-      count(kinds, layer.kind, layer.window_tokens, token_bytes(layer, shape), shape.block_tokens);
-    if (has_state(layer)) count(kinds, LayerKind::Linear, 0, state_bytes(layer, shape), 0);
-  }
+      count(kinds, layer.kind, layer.window_tokens, token, shape.block_tokens);
+    if (has_state(layer)) count(kinds, LayerKind::Linear, 0, state, 0);
+  });
   return kinds;
 }
 
@@ -228,10 +238,10 @@ bool of_several_kinds(const std::vector<Kind>& kinds) {
   });
 }
 
-std::optional<KvBytes> vllm_bytes(const std::vector<LayerFacts>& layers, const KvShape& shape) {
-  for (const LayerFacts& layer : layers)
-    if (!token_bytes(layer, shape).value() || !state_bytes(layer, shape).value()) return std::nullopt;
-  std::vector<Kind> kinds = kinds_of(layers, shape);
+std::optional<KvBytes> vllm_bytes(const models::ModelFacts& facts, const KvShape& shape) {
+  bool sound = true;
+  std::vector<Kind> kinds = kinds_of(facts, shape, sound);
+  if (!sound) return std::nullopt;
   if (kinds.empty()) return KvBytes{};
   int64_t page = of_several_kinds(kinds) ? unify_page_bytes(kinds, shape) : 0;
   int64_t group = page > 0 ? group_layers(kinds) : 0;
@@ -260,15 +270,15 @@ std::optional<CacheType> cache_type(api::Engine engine, std::string_view name, s
 }
 
 std::optional<KvBytes> kv_bytes(const models::ModelFacts& facts, const KvShape& shape) {
-  auto layers = layers_of(facts, shape);
-  if (!is_sane(shape) || !std::all_of(layers.begin(), layers.end(), is_sane_layer)) return std::nullopt;
-  return shape.engine == api::Engine::LlamaCpp ? llama_bytes(layers, shape) : vllm_bytes(layers, shape);
+  if (!are_sane(facts, shape)) return std::nullopt;
+  return shape.engine == api::Engine::LlamaCpp ? llama_bytes(facts, shape) : vllm_bytes(facts, shape);
 }
 
 int64_t growing_bytes_per_token(const models::ModelFacts& facts, const KvShape& shape) {
   Checked bytes = 0;
-  for (const LayerFacts& layer : layers_of(facts, shape))
+  each_layer(facts, shape, [&](const LayerFacts& layer) {
     if (grows(layer)) bytes += token_bytes(layer, shape);
+  });
   return bytes.value().value_or(0);
 }
 

@@ -112,7 +112,7 @@ class Planner {
 
   // Who runs on this node, and then what those that take the rest grow to.
   void fill(const NodePlan& node) {
-    Candidates resident, queue;
+    Candidates resident, queue, before;
     for (Candidate* candidate : ordered_)
       if (candidate->node() == &node && candidate->is(TierState::Resident)) queue.push_back(candidate);
     for (Candidate* candidate : in_keep_order(queue)) {
@@ -122,8 +122,12 @@ class Planner {
         resident.push_back(candidate);
     }
     for (Candidate* candidate : resident) candidate->grow_beside(entries(without(resident, candidate)));
-    for (Candidate* candidate : queue)
-      if (candidate->is(TierState::Parked)) candidate->explain_parking(resident);
+    for (Candidate* candidate : in_keep_order(queue)) {
+      if (candidate->is(TierState::Parked))
+        candidate->explain_parking(before, input_.spec.when_short);
+      else
+        before.push_back(candidate);
+    }
   }
 
   // A stack that does not fit starts nothing, where its author wants that.
@@ -220,7 +224,7 @@ api::StackSpec pinned(const api::StackSpec& spec, const Plan& plan) {
   api::StackSpec closed = spec;
   for (api::Tier& tier : closed.tiers) {
     const TierPlan* planned = plan.tier(tier.name);
-    if (!planned || !planned->facts_known || planned->state == TierState::Error) continue;
+    if (!planned || !planned->facts_known || !planned->runnable) continue;
     tier.context_length_tokens = planned->effective.context_tokens;
     tier.context_length_auto = false;
     if (tier.gpu_fraction_milli || tier.kv_cache_bytes || tier.engine != api::Engine::Vllm) continue;

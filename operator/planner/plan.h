@@ -57,6 +57,7 @@ struct TierPlan {
   int priority = 50;
   TierState state = TierState::Resident;
   bool facts_known = false;  // false: nothing below but what is declared
+  bool runnable = true;      // false: an error of its own, also where it is Off
   std::string facts_source;
   std::optional<int64_t> most_context_tokens;  // of the model
   int64_t growing_bytes_per_token = 0;

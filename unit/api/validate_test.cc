@@ -238,12 +238,12 @@ TEST_CASE("rules of tiers") {
           {"no model", [](auto& s) { coder(s).model = {}; }, "spec.tiers[coder].model", "exactly one"},
           {"GGUF for vllm",
            [](auto& s) {
-             coder(s).model = {"", "a.gguf", {}};
+             coder(s).model = {"", "a.gguf", {}, {}};
            },
            "spec.tiers[coder].model.repository", "or use llamacpp"},
           {"repository for llamacpp",
            [](auto& s) {
-             utility(s).model = {"a/b", "", {}};
+             utility(s).model = {"a/b", "", {}, {}};
            },
            "spec.tiers[utility].model.file", "or use vllm"},
           {"hidden repository", [](auto& s) { coder(s).model.repository = ".ssh/id"; },
