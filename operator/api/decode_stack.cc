@@ -117,6 +117,16 @@ Model decode_model(const Reader& reader) {
     rope.original_context_length = scaling.member("originalContextLength").integer(0);
     model.rope_scaling = rope;
   }
+  Reader facts = reader.member("facts");
+  if (facts.is_object()) {
+    model.facts = DeclaredFacts{.layers = facts.member("layers").optional_integer(),
+                                .kv_heads = facts.member("kvHeads").optional_integer(),
+                                .head_dim = facts.member("headDim").optional_integer(),
+                                .sliding_layers = facts.member("slidingLayers").optional_integer(),
+                                .sliding_window_tokens = facts.member("slidingWindow").optional_integer(),
+                                .weight_bytes = facts.member("weightBytes").optional_integer(),
+                                .context_length_tokens = facts.member("contextLength").optional_integer()};
+  }
   return model;
 }
 
@@ -128,10 +138,13 @@ Quantities decode_quantities(const Reader& reader) {
 
 // How the engine is run: everything that ends up on its command line.
 void decode_engine_settings(const Reader& reader, Tier* tier) {
-  tier->context_length_tokens = reader.member("contextLength").integer(0);
+  Reader context = reader.member("contextLength");
+  tier->context_length_auto = context.is_text("auto");
+  if (!tier->context_length_auto) tier->context_length_tokens = context.integer(0);
   Reader memory = reader.member("memory");
   memory.is_object();
   tier->gpu_fraction_milli = memory.member("gpuFraction").milli();
+  if (Reader cache = memory.member("kvCache"); cache.exists()) tier->kv_cache_bytes = cache.quantity_bytes(0);
   tier->kv_cache_type = memory.member("kvCacheType").text("auto");
   tier->max_sequences = reader.member("maxSequences").small_integer(tier->max_sequences);
   tier->prefix_caching = reader.member("prefixCaching").boolean();
@@ -141,6 +154,11 @@ void decode_engine_settings(const Reader& reader, Tier* tier) {
   tier->served_model_name = reader.member("servedModelName").text();
   tier->quantization = reader.member("quantization").text();
   tier->enforce_eager = reader.member("enforceEager").boolean().value_or(false);
+  Reader speculative = reader.member("speculative");
+  if (speculative.is_object())
+    tier->speculative = Speculative{.model = speculative.member("model").text(),
+                                    .tokens = speculative.member("tokens").small_integer(0)};
+  tier->accept_unverified = reader.member("acceptUnverified").boolean().value_or(false);
   tier->threads = reader.member("threads").small_integer(0);
   if (reader.member("threads").exists() && tier->threads == 0)
     reader.member("threads").note("must be 1 to 1024");
@@ -225,6 +243,11 @@ StackSpec decode_spec(const Reader& reader) {
   spec.vllm = decode_engine(engines.member("vllm"), default_vllm_image);
   spec.llamacpp = decode_engine(engines.member("llamacpp"), default_llamacpp_image);
   reader.member("tiers").each([&](const Reader& tier) { spec.tiers.push_back(decode_tier(tier)); });
+  Reader policy = reader.member("memoryPolicy");
+  policy.is_object();
+  spec.when_short =
+      policy.member("whenShort")
+          .choice<WhenShort>({{"Park", WhenShort::Park}, {"Refuse", WhenShort::Refuse}}, spec.when_short);
   return spec;
 }
 

@@ -49,6 +49,11 @@ std::string Reader::text(std::string_view fallback) const {
   return std::string(found.value_or(fallback));
 }
 
+bool Reader::is_text(std::string_view expected) const {
+  auto found = value_.string();
+  return found && *found == expected;
+}
+
 std::optional<bool> Reader::boolean() const {
   if (!exists()) return std::nullopt;
   auto found = value_.boolean();
@@ -61,6 +66,10 @@ int64_t Reader::integer(int64_t fallback) const {
   auto found = value_.integer();
   if (!found) note("must be a whole number within 64 bits");
   return found.value_or(fallback);
+}
+
+std::optional<int64_t> Reader::optional_integer() const {
+  return exists() ? std::optional(integer(0)) : std::nullopt;
 }
 
 int Reader::small_integer(int fallback) const {

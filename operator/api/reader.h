@@ -30,8 +30,10 @@ class Reader {
   void each(const std::function<void(const Reader&)>& visit) const;
 
   std::string text(std::string_view fallback = "") const;
+  bool is_text(std::string_view expected) const;  // notes nothing
   std::optional<bool> boolean() const;
   int64_t integer(int64_t fallback) const;
+  std::optional<int64_t> optional_integer() const;
   int small_integer(int fallback) const;
   std::optional<int> milli() const;                // 0.35 is 350
   int64_t quantity_bytes(int64_t fallback) const;  // "128Gi"

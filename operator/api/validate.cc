@@ -20,8 +20,10 @@ constexpr TierCheck tier_table[] = {
     tier_name,         // letters and digits; <stack>-<tier> within 63
     tier_node,         // a spec.nodes entry; may be left out where there is one
     tier_model,        // exactly one of repository and file, and the one that the engine needs
-    tier_context,      // 256 to 10485760, within ropeScaling
-    tier_memory,       // gpuFraction where, and only where, it means something
+    tier_facts,        // what belongs together is there together
+    tier_speculative,  // a model of the tier's engine
+    tier_context,      // auto, or 256 to 10485760 and within ropeScaling
+    tier_memory,       // at most one of gpuFraction and kvCache, and where it means something
     tier_devices,      // the node lends its GPU where the tier uses it
     tier_numbers,      // ports, sequences, threads, priority, seconds
     tier_texts,        // image, parsers, names, probe path, secrets

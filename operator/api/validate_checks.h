@@ -65,6 +65,8 @@ void node_model_store(const StackNode& node, const std::string& path, Findings& 
 void tier_name(const TierSubject& subject, Findings& findings);
 void tier_node(const TierSubject& subject, Findings& findings);
 void tier_model(const TierSubject& subject, Findings& findings);
+void tier_facts(const TierSubject& subject, Findings& findings);
+void tier_speculative(const TierSubject& subject, Findings& findings);
 void tier_context(const TierSubject& subject, Findings& findings);
 void tier_memory(const TierSubject& subject, Findings& findings);
 void tier_devices(const TierSubject& subject, Findings& findings);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t context_tokens_min = 256;
 constexpr int64_t context_tokens_max = 10485760;
+constexpr int64_t weight_bytes_max = int64_t{1} << 50;
 constexpr size_t name_length_max = 63;  // of a pod and a Service
 constexpr size_t start_after_max = 15;
 
@@ -109,7 +110,48 @@ void tier_model(const TierSubject& subject, Findings& findings) {
   if (model.rope_scaling) rope_scaling(subject, *model.rope_scaling, findings);
 }
 
+void tier_facts(const TierSubject& subject, Findings& findings) {
+  if (!subject.tier.model.facts) return;
+  const DeclaredFacts& facts = *subject.tier.model.facts;
+  std::string path = subject.path + ".model.facts";
+  auto number = [&](const char* name, const std::optional<int64_t>& value, int64_t low, int64_t high) {
+    if (value) range(path + "." + name, *value, low, high, findings);
+  };
+  number("layers", facts.layers, 1, 1024);
+  number("kvHeads", facts.kv_heads, 1, 1024);
+  number("headDim", facts.head_dim, 1, 8192);
+  number("slidingLayers", facts.sliding_layers, 1, 1024);
+  number("slidingWindow", facts.sliding_window_tokens, 1, context_tokens_max);
+  number("weightBytes", facts.weight_bytes, 1, weight_bytes_max);
+  number("contextLength", facts.context_length_tokens, context_tokens_min, context_tokens_max);
+  bool whole = facts.layers.has_value() == facts.kv_heads.has_value() &&
+               facts.layers.has_value() == facts.head_dim.has_value();
+  if (!whole) findings.add(path, "layers, kvHeads and headDim belong together; set all three or none");
+  bool sliding = facts.sliding_layers.has_value();
+  if (sliding != facts.sliding_window_tokens.has_value() ||
+      (sliding && (!facts.layers || *facts.sliding_layers > *facts.layers)))
+    findings.add(path,
+                 "slidingLayers and slidingWindow belong together, and slidingLayers is a part of layers");
+}
+
+void tier_speculative(const TierSubject& subject, Findings& findings) {
+  if (!subject.tier.speculative) return;
+  const Speculative& speculative = *subject.tier.speculative;
+  std::string path = subject.path + ".speculative";
+  range(path + ".tokens", speculative.tokens, 1, 16, findings);
+  if (speculative.model.empty()) return;
+  bool llama = subject.tier.engine == Engine::LlamaCpp;
+  if (speculative.model.size() > 256 || !is_store_path(speculative.model, 32))
+    findings.add(path + ".model", fmt::format("{} is not the name of a model below the model store",
+                                              quoted(speculative.model)));
+  else if (is_gguf(speculative.model) != llama)
+    findings.add(path + ".model",
+                 fmt::format("{} is no model for engine {}; name {}", quoted(speculative.model),
+                             to_string(subject.tier.engine), llama ? "a GGUF file" : "a repository"));
+}
+
 void tier_context(const TierSubject& subject, Findings& findings) {
+  if (subject.tier.context_length_auto) return;
   int64_t tokens = subject.tier.context_length_tokens;
   std::string path = subject.path + ".contextLength";
   range(path, tokens, context_tokens_min, context_tokens_max, findings);
@@ -126,12 +168,15 @@ void tier_context(const TierSubject& subject, Findings& findings) {
 void tier_memory(const TierSubject& subject, Findings& findings) {
   const Tier& tier = subject.tier;
   std::string path = subject.path + ".memory.gpuFraction";
-  if (uses_gpu(tier) && !tier.gpu_fraction_milli)
-    findings.add(path, "is required for a tier that uses the GPU; give it a share of gpuMemory such as 0.35");
+  if (tier.gpu_fraction_milli && tier.kv_cache_bytes)
+    findings.add(subject.path + ".memory",
+                 "set at most one of gpuFraction and kvCache; the other follows from it");
   if (!uses_gpu(tier) && tier.engine == Engine::LlamaCpp && tier.gpu_fraction_milli)
     findings.add(path,
-                 "has no meaning for a llamacpp tier on the CPU; remove it, and say what the tier takes in "
-                 "resources.requests.memory");
+                 "has no meaning for a llamacpp tier on the CPU; remove it: what the tier takes follows from "
+                 "its model and contextLength");
+  if (tier.kv_cache_bytes && *tier.kv_cache_bytes <= 0)
+    findings.add(subject.path + ".memory.kvCache", "must be more than 0, such as 12Gi");
   if (tier.gpu_fraction_milli && (*tier.gpu_fraction_milli < 10 || *tier.gpu_fraction_milli > 1000))
     findings.add(path, "must be 0.01 to 1");
   if (!tier.kv_cache_type.empty() && (tier.kv_cache_type.size() > 32 || !is_word(tier.kv_cache_type, "_")))

@@ -31,7 +31,11 @@ spec:
     accelerator: GPU
     image: example.com/llama:vulkan
     imagePullPolicy: IfNotPresent
-    model: {file: a/b.gguf, ropeScaling: {type: linear, factor: 2.5, originalContextLength: 32768}}
+    model:
+      file: a/b.gguf
+      ropeScaling: {type: linear, factor: 2.5, originalContextLength: 32768}
+      facts: {layers: 48, kvHeads: 8, headDim: 128, slidingLayers: 24, slidingWindow: 1024,
+              weightBytes: 29540067328, contextLength: 32768}
     port: 8002
     hostPort: 30002
     contextLength: 49152
@@ -57,10 +61,14 @@ spec:
     engine: vllm
     model: {repository: a/b}
     port: 8003
-    contextLength: 1024
+    contextLength: auto
+    memory: {kvCache: 12Gi}
     toolCallParser: hermes
     quantization: awq
     enforceEager: true
+    speculative: {model: Qwen/Qwen3-0.6B, tokens: 4}
+    acceptUnverified: true
+  memoryPolicy: {whenShort: Refuse}
 )";
 
 }  // namespace
@@ -88,6 +96,26 @@ TEST_CASE("every field of the spec is read: nodes and engines") {
   CHECK(spec.vllm.cache.host_path == "/var/cache/vllm");
   CHECK(spec.llamacpp.image == "example.com/llama:1");
   CHECK(spec.llamacpp.cache.persistent_volume_claim == "cache");
+}
+
+TEST_CASE("every field of the spec is read: what the plan is made from") {
+  auto stack = test::decode_yaml(full_stack);
+  REQUIRE(stack->spec.tiers.size() == 2);
+  CHECK(stack->spec.when_short == api::WhenShort::Refuse);
+  const api::Tier& fixed = stack->spec.tiers[0];
+  CHECK_FALSE(fixed.context_length_auto);
+  CHECK_FALSE(fixed.kv_cache_bytes);
+  CHECK_FALSE(fixed.speculative);
+  CHECK_FALSE(fixed.accept_unverified);
+  const api::Tier& open = stack->spec.tiers[1];
+  CHECK(open.context_length_auto);
+  CHECK(open.context_length_tokens == 0);
+  CHECK(open.kv_cache_bytes == 12 * gib);
+  REQUIRE(open.speculative);
+  CHECK(open.speculative->model == "Qwen/Qwen3-0.6B");
+  CHECK(open.speculative->tokens == 4);
+  CHECK(open.accept_unverified);
+  CHECK(fixed.model.facts == api::DeclaredFacts{48, 8, 128, 24, 1024, 29540067328, 32768});
 }
 
 TEST_CASE("every field of the spec is read: tiers") {

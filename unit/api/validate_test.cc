@@ -258,11 +258,53 @@ TEST_CASE("rules of tiers") {
              coder(s).context_length_tokens = 49153;
            },
            "spec.tiers[coder].contextLength", "32768 x 1.50 = 49152"},
-          {"GPU without a fraction", [](auto& s) { coder(s).gpu_fraction_milli.reset(); },
-           "spec.tiers[coder].memory.gpuFraction", "such as 0.35"},
-          {"llamacpp on the GPU without a fraction",
-           [](auto& s) { utility(s).accelerator = api::Accelerator::Gpu; },
-           "spec.tiers[utility].memory.gpuFraction", "is required"},
+          {"GPU without a fraction, which is derived", [](auto& s) { coder(s).gpu_fraction_milli.reset(); },
+           "", ""},
+          {"a cache instead of a fraction",
+           [](auto& s) {
+             coder(s).gpu_fraction_milli.reset();
+             coder(s).kv_cache_bytes = 12 * gib;
+           },
+           "", ""},
+          {"fraction and cache", [](auto& s) { coder(s).kv_cache_bytes = 12 * gib; },
+           "spec.tiers[coder].memory", "at most one"},
+          {"a cache of nothing",
+           [](auto& s) {
+             coder(s).gpu_fraction_milli.reset();
+             coder(s).kv_cache_bytes = 0;
+           },
+           "spec.tiers[coder].memory.kvCache", "more than 0"},
+          {"context auto",
+           [](auto& s) {
+             coder(s).context_length_tokens = 0;
+             coder(s).context_length_auto = true;
+           },
+           "", ""},
+          {"facts of a model",
+           [](auto& s) { coder(s).model.facts = api::DeclaredFacts{48, 8, 128, 24, 1024, 1, 32768}; }, "",
+           ""},
+          {"only its weights", [](auto& s) { coder(s).model.facts.emplace().weight_bytes = 29540067328; }, "",
+           ""},
+          {"layers without heads", [](auto& s) { coder(s).model.facts.emplace().layers = 48; },
+           "spec.tiers[coder].model.facts", "belong together"},
+          {"more sliding layers than layers",
+           [](auto& s) { coder(s).model.facts = api::DeclaredFacts{48, 8, 128, 49, 1024, {}, {}}; },
+           "spec.tiers[coder].model.facts", "a part of layers"},
+          {"a window without layers",
+           [](auto& s) { coder(s).model.facts.emplace().sliding_window_tokens = 1024; },
+           "spec.tiers[coder].model.facts", "belong together"},
+          {"speculation by its own layers",
+           [](auto& s) { coder(s).speculative = {.model = {}, .tokens = 2}; }, "", ""},
+          {"speculation by a small model",
+           [](auto& s) { coder(s).speculative = {.model = "Qwen/Qwen3-0.6B", .tokens = 4}; }, "", ""},
+          {"speculation by nothing", [](auto& s) { coder(s).speculative = {.model = {}, .tokens = 0}; },
+           "spec.tiers[coder].speculative.tokens", "1 to 16"},
+          {"a GGUF that guesses for vllm",
+           [](auto& s) { coder(s).speculative = {.model = "small.gguf", .tokens = 4}; },
+           "spec.tiers[coder].speculative.model", "name a repository"},
+          {"a draft that climbs",
+           [](auto& s) { utility(s).speculative = {.model = "../small.gguf", .tokens = 4}; },
+           "spec.tiers[utility].speculative.model", "below the model store"},
           {"llamacpp on the CPU with a fraction", [](auto& s) { utility(s).gpu_fraction_milli = 100; },
            "spec.tiers[utility].memory.gpuFraction", "has no meaning"},
           {"GPU on a node without devices", [](auto& s) { halo(s).devices.reset(); },
