@@ -43,8 +43,9 @@ std::string node_of(const api::Pod& pod) {
   return pod.node_name.empty() ? pod.metadata.annotation(names::annotation_node) : pod.node_name;
 }
 
+// In whole seconds, as a status tells it: what is compared with what a status says has to be as coarse.
 WallMillis admitted_at(const api::Pod& pod) {
-  return parse_time(pod.metadata.annotation(names::annotation_admitted_at)).value_or(0);
+  return parse_time(pod.metadata.annotation(names::annotation_admitted_at)).value_or(0) / 1000 * 1000;
 }
 
 WallMillis ended_at(const api::Pod& pod) {
