@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/inference_stack.h"
+#include "planner/effective.h"
 
 namespace strix::engines {
 
@@ -15,12 +16,12 @@ inline constexpr std::string_view store_mount = "/models";  // the model store, 
 inline constexpr std::string_view cache_mount = "/cache";   // what engines compile and tune
 
 namespace vllm {
-std::vector<std::string> arguments(const api::Tier& tier);
+std::vector<std::string> arguments(const api::Tier& tier, const planner::Effective& effective);
 std::vector<api::EnvVar> environment(const api::Tier& tier, const api::StackNode& node);
 }  // namespace vllm
 
 namespace llama_cpp {
-std::vector<std::string> arguments(const api::Tier& tier);
+std::vector<std::string> arguments(const api::Tier& tier, const planner::Effective& effective);
 std::vector<api::EnvVar> environment(const api::Tier& tier, bool has_cache);
 }  // namespace llama_cpp
 

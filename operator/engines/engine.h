@@ -12,6 +12,7 @@
 #include "api/core.h"
 #include "api/inference_stack.h"
 #include "planner/claim.h"
+#include "planner/effective.h"
 
 namespace strix::engines {
 
@@ -22,6 +23,8 @@ struct PodInput {
   std::string kubernetes_node;      // metadata.name of the one node that matched
   std::string kubernetes_hostname;  // its kubernetes.io/hostname label; empty: none
   planner::Claim claim;
+  // What the plan made of the tier; absent: what the spec says, for tiers that nobody planned.
+  std::optional<planner::Effective> effective = {};
   std::string leader;  // identity of the process that vouches for the gate
 };
 
@@ -44,8 +47,9 @@ std::string render_service_patch(const api::InferenceStack& stack, const api::Ti
                                  const api::Service& existing);
 
 // The engine's argv after the program, which render_pod uses; public for `render` and for golden tests.
+// Context, fraction and cache are those of `effective`, whatever the spec says.
 std::vector<std::string> command_line(const api::InferenceStack& stack, const api::Tier& tier,
-                                      const api::StackNode& node);
+                                      const api::StackNode& node, const planner::Effective& effective);
 // Flags that extraArgs may not carry because the operator owns them (host, port, model, context, ...).
 // Returns the offending flag's name, in any of its spellings (--flag=value, short forms), or empty.
 std::string owned_flag(api::Engine engine, const std::vector<std::string>& extra_args);

@@ -71,8 +71,9 @@ std::string served_model_name(const api::Tier& tier) {
 }
 
 std::vector<std::string> command_line(const api::InferenceStack&, const api::Tier& tier,
-                                      const api::StackNode&) {
-  return tier.engine == api::Engine::Vllm ? vllm::arguments(tier) : llama_cpp::arguments(tier);
+                                      const api::StackNode&, const planner::Effective& effective) {
+  return tier.engine == api::Engine::Vllm ? vllm::arguments(tier, effective)
+                                          : llama_cpp::arguments(tier, effective);
 }
 
 }  // namespace strix::engines

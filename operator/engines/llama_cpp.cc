@@ -5,7 +5,7 @@ namespace strix::engines::llama_cpp {
 
 // Flags by `llama-server --help` of 0.7.0 (build 11669); all of them are in upstream's own builds too. Its
 // parser knows no --flag=value, so that each value is an argument of its own.
-std::vector<std::string> arguments(const api::Tier& tier) {
+std::vector<std::string> arguments(const api::Tier& tier, const planner::Effective& effective) {
   std::vector<std::string> args{"-m", std::string(store_mount) + "/" + tier.model.file};
   auto flag = [&](std::string name) { args.push_back(std::move(name)); };
   auto option = [&](std::string name, std::string value) {
@@ -16,7 +16,7 @@ std::vector<std::string> arguments(const api::Tier& tier) {
   option("--host", "0.0.0.0");
   option("--port", std::to_string(tier.port));
   option("--alias", served_model_name(tier));
-  option("--ctx-size", std::to_string(tier.context_length_tokens));
+  option("--ctx-size", std::to_string(effective.context_tokens));
   option("--parallel", std::to_string(tier.max_sequences));
   // An explicit number of slots splits the context among them, and each request gets a fraction of what
   // contextLength says. Unified, one request may use all of it and the slots share, as in vLLM; the memory
@@ -34,6 +34,14 @@ std::vector<std::string> arguments(const api::Tier& tier) {
     // Both: a build with Vulkan or ROCm otherwise takes the GPU for prompts even with no layer on it.
     option("--device", "none");
     option("--n-gpu-layers", "0");
+  }
+  if (tier.speculative) {
+    const api::Speculative& speculative = *tier.speculative;
+    option("--spec-type", speculative.model.empty() ? "draft-mtp" : "draft-simple");
+    if (!speculative.model.empty())
+      option("--model-draft", std::string(store_mount) + "/" + speculative.model);
+    option("--spec-draft-n-max", std::to_string(speculative.tokens));
+    if (tier.effective_accelerator() == api::Accelerator::None) option("--spec-draft-device", "none");
   }
   if (tier.threads > 0) option("--threads", std::to_string(tier.threads));
   if (!tier.kv_cache_type.empty() && tier.kv_cache_type != "auto") {

@@ -26,7 +26,8 @@ Sight sight_of(const PodInput& input) {
 void write_command(json::Writer& writer, const PodInput& input) {
   if (input.tier->engine == api::Engine::Vllm) writer.key("command").begin_array().string("vllm").end_array();
   writer.key("args").begin_array();
-  for (const std::string& argument : command_line(*input.stack, *input.tier, *input.node))
+  auto effective = input.effective.value_or(planner::declared_effective(*input.tier));
+  for (const std::string& argument : command_line(*input.stack, *input.tier, *input.node, effective))
     writer.string(argument);
   writer.end_array();
 }

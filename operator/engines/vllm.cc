@@ -18,6 +18,20 @@ std::string rope_override(const api::RopeScaling& rope) {
   return writer.take();
 }
 
+// vLLM takes speculation as one JSON value (vllm/config/speculative.py). Without a model of its own it is the
+// tier's model that predicts several tokens.
+std::string speculative_config(const api::Speculative& speculative) {
+  json::Writer writer;
+  writer.begin_object();
+  if (speculative.model.empty())
+    writer.member("method", "mtp");
+  else
+    writer.member("model", std::string(store_mount) + "/" + speculative.model);
+  writer.member("num_speculative_tokens", speculative.tokens);
+  writer.end_object();
+  return writer.take();
+}
+
 // Where vLLM, PyTorch and Triton keep what the first start spends minutes on.
 std::vector<api::EnvVar> cache_environment() {
   auto below = [](std::string_view folder) { return std::string(cache_mount) + "/" + std::string(folder); };
@@ -31,7 +45,7 @@ std::vector<api::EnvVar> cache_environment() {
 
 }  // namespace
 
-std::vector<std::string> arguments(const api::Tier& tier) {
+std::vector<std::string> arguments(const api::Tier& tier, const planner::Effective& effective) {
   std::vector<std::string> args{"serve", std::string(store_mount) + "/" + tier.model.repository};
   auto flag = [&](std::string name) { args.push_back(std::move(name)); };
   auto option = [&](std::string name, std::string value) {
@@ -43,10 +57,16 @@ std::vector<std::string> arguments(const api::Tier& tier) {
   option("--served-model-name", served_model_name(tier));
   // The hub's name works as well, where nobody chose one: clients come with it in their configuration.
   if (tier.served_model_name.empty()) flag(tier.model.repository);
-  option("--max-model-len", std::to_string(tier.context_length_tokens));
+  // "auto" only where nobody planned: vLLM then takes what fits.
+  option("--max-model-len",
+         effective.context_tokens > 0 ? std::to_string(effective.context_tokens) : std::string("auto"));
   // These two always: their defaults change between versions (0.9 became 0.92; sequences depend on the
   // device's memory), and what is planned would silently part from what runs.
-  if (tier.gpu_fraction_milli) option("--gpu-memory-utilization", format_fraction(*tier.gpu_fraction_milli));
+  if (effective.fraction_milli)
+    option("--gpu-memory-utilization", format_fraction(*effective.fraction_milli));
+  // The cache as a number of bytes does not depend on what neighbours do while this one profiles. The
+  // fraction stays: it is checked against free memory all the same (gpu_worker.py, request_memory).
+  if (effective.kv_bytes) option("--kv-cache-memory-bytes", std::to_string(*effective.kv_bytes));
   option("--max-num-seqs", std::to_string(tier.max_sequences));
   option("--tensor-parallel-size", "1");
   if (tier.prefix_caching)
@@ -61,6 +81,7 @@ std::vector<std::string> arguments(const api::Tier& tier) {
   }
   if (!tier.reasoning_parser.empty()) option("--reasoning-parser", tier.reasoning_parser);
   if (!tier.chat_template.empty()) option("--chat-template", tier.chat_template);
+  if (tier.speculative) option("--speculative-config", speculative_config(*tier.speculative));
   if (tier.model.rope_scaling) option("--hf-overrides", rope_override(*tier.model.rope_scaling));
   args.insert(args.end(), tier.extra_args.begin(), tier.extra_args.end());
   return args;

@@ -104,7 +104,7 @@ void Candidate::read_facts() {
       note(FindingCode::FactsDoubted, Severity::Note, tier_.name + ": " + doubt);
     return;
   }
-  note(code, Severity::Warning,
+  note(code, tier_.accept_unverified ? Severity::Note : Severity::Warning,
        fmt::format("{}: {}. The plan counts with what is declared alone ({}). Write what is known in "
                    "model.facts.",
                    tier_.name, missing,

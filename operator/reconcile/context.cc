@@ -4,6 +4,7 @@
 #include <map>
 
 #include "api/names.h"
+#include "planner/derive.h"
 
 namespace strix::reconcile {
 
@@ -111,8 +112,11 @@ void StackContext::plan_memory() {
   for (auto& context : tiers) {
     if (!context.wanted || !context.node) continue;
     auto& entries = planned[context.node];
-    if (auto lack =
-            planner::shortfall(context.node->entry->profile, entries, context.tier->name, context.claim)) {
+    // A tier whose memory is left open holds nothing by its declared numbers: it may not start by them.
+    if (auto open = planner::declared_figures(*context.tier, context.node->entry->profile).error) {
+      context.memory_short = open->message;
+    } else if (auto lack = planner::shortfall(context.node->entry->profile, entries, context.tier->name,
+                                              context.claim)) {
       context.memory_short = lack->message;
     } else {
       entries.push_back({context.tier->name, context.claim});

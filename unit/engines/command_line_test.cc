@@ -10,7 +10,7 @@ namespace {
 
 Args line(const api::Tier& tier) {
   auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
-  return engines::command_line(stack, tier, stack.spec.nodes[0]);
+  return engines::command_line(stack, tier, stack.spec.nodes[0], planner::declared_effective(tier));
 }
 
 bool has(const Args& args, const std::string& flag) {
@@ -165,4 +165,38 @@ TEST_CASE("every flag that we pass is one that extraArgs may not carry") {
       }
     }
   }
+}
+
+TEST_CASE("context, fraction and cache are the plan's, whatever the spec says") {
+  auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
+  planner::Effective planned{.context_tokens = 53248, .fraction_milli = 370, .kv_bytes = 12884901888};
+  Args vllm = engines::command_line(stack, stack.spec.tiers[0], stack.spec.nodes[0], planned);
+  CHECK(after(vllm, "--max-model-len") == "53248");
+  CHECK(after(vllm, "--gpu-memory-utilization") == "0.37");
+  CHECK(after(vllm, "--kv-cache-memory-bytes") == "12884901888");
+  planned = {.context_tokens = 16384, .fraction_milli = {}, .kv_bytes = {}};
+  Args llama = engines::command_line(stack, stack.spec.tiers[2], stack.spec.nodes[0], planned);
+  CHECK(after(llama, "--ctx-size") == "16384");
+  CHECK_FALSE(has(llama, "--kv-cache-memory-bytes"));
+
+  auto input = test::pod_input(stack, 0);
+  input.effective = planner::Effective{.context_tokens = 53248, .fraction_milli = 370, .kv_bytes = 1};
+  CHECK(engines::render_pod(input).template_hash !=
+        engines::render_pod(test::pod_input(stack, 0)).template_hash);
+}
+
+TEST_CASE("a small model that guesses, and the model's own layers") {
+  auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
+  api::Tier coder = stack.spec.tiers[1], reviewer = stack.spec.tiers[2];
+  CHECK_FALSE(has(line(coder), "--speculative-config"));
+  coder.speculative = {.model = "Qwen/Qwen3-0.6B", .tokens = 4};
+  CHECK(after(line(coder), "--speculative-config") ==
+        R"({"model":"/models/Qwen/Qwen3-0.6B","num_speculative_tokens":4})");
+  coder.speculative = {.model = {}, .tokens = 2};
+  CHECK(after(line(coder), "--speculative-config") == R"({"method":"mtp","num_speculative_tokens":2})");
+  reviewer.speculative = {.model = "small.gguf", .tokens = 8};
+  CHECK(after(line(reviewer), "--spec-type") == "draft-simple");
+  CHECK(after(line(reviewer), "--model-draft") == "/models/small.gguf");
+  CHECK(after(line(reviewer), "--spec-draft-n-max") == "8");
+  CHECK(after(line(reviewer), "--spec-draft-device") == "none");
 }

@@ -61,8 +61,6 @@ TEST_CASE("vLLM's other flags and all values are the author's own") {
                                                 "-",
                                                 "--",
                                                 "port",
-                                                "--speculative-config",
-                                                R"({"method":"ngram","port":1})",
                                                 "--disable-log-requests"})
             .empty());
 }
