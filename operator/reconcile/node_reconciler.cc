@@ -19,6 +19,8 @@ NodeReconciler::NodeReconciler(Ports ports, Board& board, std::string leader)
     : ports_(std::move(ports)), board_(board), leader_(std::move(leader)), started_(ports_.clock().boot) {}
 
 void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) {
+  // A list after a gap shows the next pod of that name where the last one was.
+  if (before && after && before->metadata.uid != after->metadata.uid) after = nullptr;
   if (!before || !holds_memory(*before) || (after && holds_memory(*after))) return;
   std::string node = node_of(*before);
   planner::Claim claim = claim_of(*before);
@@ -28,9 +30,9 @@ void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) 
   if (claim.gpu) memory.released = boot;
   // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
   if (after || before->node_name.empty()) return;
-  BootMillis until = boot + before->termination_grace_seconds * 1000 + vanished_extra_millis;
-  memory.vanished.push_back({before->metadata.uid, before->metadata.key().text() + " (vanished)", claim,
-                             until, claim_is_known(*before)});
+  int64_t patience = before->termination_grace_seconds * 1000 + vanished_extra_millis;
+  memory.vanished.push_back({before->metadata.uid, vanished_holder(before->metadata.key()), claim,
+                             boot + patience, claim_is_known(*before), patience});
 }
 
 NodeObserved NodeReconciler::observe(const std::string& node) {
@@ -45,6 +47,12 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
   observed.profile = board_.profile_of(node);
   std::lock_guard lock(mutex_);
   Memory& memory = memories_[node];
+  // A kubelet that is away stops nothing: the time begins when it is back.
+  bool away = !observed.facts || !observed.facts->ready;
+  if (away || memory.was_away)
+    for (auto& hold : memory.vanished)
+      hold.until = std::max(hold.until, observed.now.boot + hold.patience_millis);
+  memory.was_away = away;
   std::erase_if(memory.vanished, [&](const auto& hold) { return hold.until <= observed.now.boot; });
   observed.vanished = memory.vanished;
   // What was given back before this process watched is not known: it counts as given back when it began.
@@ -54,6 +62,7 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
 
 PassResult NodeReconciler::reconcile(const std::string& node) {
   if (!board_.complete()) return {moved_millis, {}};
+  if (Status fenced = fence(node); !fenced) return {{}, fenced.error()};
   NodeObserved seen = observe(node);
   WindowDecision decision = decide_window(seen);
   for (const auto& stack : board_.answer(node, decision.verdicts)) ports_.wake_stack(stack);
@@ -67,6 +76,25 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   }
   if (decision.granted) return grant(seen, *decision.granted);
   return result;
+}
+
+// A patch of ours that was never answered may still be on its way. What it expects to find is changed, so
+// that it opens nothing after another tier was let in.
+Status NodeReconciler::fence(const std::string& node) {
+  std::vector<PodRef> pods;
+  {
+    std::lock_guard lock(mutex_);
+    pods = memories_[node].unanswered;
+  }
+  for (const auto& pod : pods) {
+    Status done = ports_.cluster->vouch_for_pod(pod, leader_ + " (again)");
+    bool moved =
+        !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
+    if (!done && !moved) return done.error().wrap("vouch again for pod " + pod.name.text());
+    std::lock_guard lock(mutex_);
+    std::erase_if(memories_[node].unanswered, [&](const auto& other) { return other.uid == pod.uid; });
+  }
+  return success();
 }
 
 // The stack as the API server has it now still wants exactly this.
@@ -101,6 +129,11 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
     if (!live_uids.contains(pod->metadata.uid) &&
         (stage_of(*pod) == PodStage::Gated || pod->metadata.label(names::label_admitted).empty()))
       now.pods.push_back(pod);
+  // What vanished since then is not known yet as what it may still hold.
+  for (const auto& pod : seen.pods)
+    if (!live_uids.contains(pod->metadata.uid) && holds_memory(*pod) &&
+        !pod->metadata.label(names::label_admitted).empty())
+      return {moved_millis, {}};
   now.now = ports_.clock();
   WindowDecision again = decide_window(now);
   if (!again.granted || again.granted->pod.uid != request.pod.uid) return {moved_millis, {}};
@@ -113,6 +146,10 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
   if (done) return {};
   ErrorKind kind = done.error().kind;
   if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};
+  if (request.kind == WindowRequest::Kind::Claim) {
+    std::lock_guard lock(mutex_);
+    memories_[seen.node].unanswered.push_back(request.pod);
+  }
   return {{}, done.error().wrap("open the load window for " + request.pod.name.text())};
 }
 

@@ -35,9 +35,12 @@ class NodeReconciler {
   struct Memory {
     BootMillis released = 0;
     std::vector<VanishedHold> vanished;
+    bool was_away = false;           // its kubelet, when last seen
+    std::vector<PodRef> unanswered;  // let in by a patch whose outcome is not known
   };
 
   NodeObserved observe(const std::string& node);
+  Status fence(const std::string& node);
   PassResult grant(const NodeObserved& seen, const WindowRequest& request);
   Result<bool> still_wanted(const WindowRequest& request);
 

@@ -87,8 +87,21 @@ std::optional<Verdict> unknown_verdict(const NodeObserved& observed) {
   return std::nullopt;
 }
 
+// Rule 5: the engine of a tier's pod that vanished may still run, beside which its next one is not started.
+std::optional<Verdict> vanished_verdict(const NodeObserved& observed, const WindowRequest& request) {
+  for (const auto& hold : observed.vanished)
+    if (observed.now.boot < hold.until && hold.holder == vanished_holder(request.pod.name))
+      return Verdict{
+          "PreviousPodVanished",
+          fmt::format("waits until the engine of its previous pod, which was deleted by force, must "
+                      "have ended on node {}",
+                      observed.node)};
+  return std::nullopt;
+}
+
 std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowRequest& request,
                                      const std::vector<planner::Entry>& held) {
+  if (auto verdict = vanished_verdict(observed, request)) return verdict;
   if (auto verdict = unknown_verdict(observed)) return verdict;
   if (auto verdict = node_verdict(observed, request)) return verdict;
   if (auto lack = planner::shortfall(observed.profile, held, request.tier, request.claim))
@@ -115,6 +128,10 @@ void refuse_rest(WindowDecision& decision, const std::vector<WindowRequest>& req
 }
 
 }  // namespace
+
+std::string vanished_holder(const api::NamespacedName& pod) {
+  return pod.text() + " (vanished)";
+}
 
 std::vector<planner::Entry> held_entries(const NodeObserved& observed) {
   std::vector<planner::Entry> entries;

@@ -43,6 +43,7 @@ struct VanishedHold {
   planner::Claim claim;
   BootMillis until = 0;
   bool claim_known = true;
+  int64_t patience_millis = 0;  // of a kubelet that is Ready
 };
 
 struct NodeObserved {
@@ -77,6 +78,9 @@ inline constexpr int64_t release_settle_millis = 2'000;
 inline constexpr int64_t vanished_extra_millis = 30'000;
 
 WindowDecision decide_window(const NodeObserved& observed);
+
+// Who holds it, for messages.
+std::string vanished_holder(const api::NamespacedName& pod);
 
 // What is held on the node now: every admitted pod that has not ended, and what vanished.
 std::vector<planner::Entry> held_entries(const NodeObserved& observed);
