@@ -89,10 +89,8 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "kv-unified-per-slot",
     "kvu",
     "m",
-    "md",
     "metrics",
     "model",
-    "model-draft",
     "model-url",
     "models-autoload",
     "models-dir",
@@ -115,16 +113,16 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "rope-scale",
     "rope-scaling",
     "sleep-idle-seconds",
-    "spec-draft-device",
-    "spec-draft-model",
-    "spec-draft-n-max",
-    "spec-type",
     "ssl-cert-file",
     "ssl-key-file",
     "t",
     "threads",
     "yarn-orig-ctx",
 });
+
+// Those that a second model comes in by, or how far it looks ahead.
+constexpr auto llama_draft_flags = std::to_array<std::string_view>(
+    {"md", "model-draft", "spec-draft-device", "spec-draft-model", "spec-draft-n-max", "spec-type"});
 
 // Every owned flag of llama-server that it also reads from the environment, and ours.
 constexpr auto environment_names = std::to_array<std::string_view>({
@@ -226,8 +224,9 @@ std::string owned_flag(api::Engine engine, const std::vector<std::string>& extra
   for (const std::string& argument : extra_args) {
     Spelling spelling = spelling_of(argument);
     if (spelling.name.empty()) continue;
-    bool owned =
-        engine == api::Engine::Vllm ? owned_by_vllm(spelling) : any_equal(llama_flags, spelling.name);
+    bool owned = engine == api::Engine::Vllm
+                     ? owned_by_vllm(spelling)
+                     : any_equal(llama_flags, spelling.name) || any_equal(llama_draft_flags, spelling.name);
     if (owned) return std::string(spelling.as_written);
   }
   return {};

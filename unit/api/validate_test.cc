@@ -216,48 +216,9 @@ TEST_CASE("rules of nodes and names") {
       open_policy());
 }
 
-TEST_CASE("rules of tiers") {
+TEST_CASE("what the plan is made from is checked") {
   check(
       {
-          {"name with a hyphen", [](auto& s) { coder(s).name = "co-der"; }, "spec.tiers[0].name",
-           "no hyphen"},
-          {"name that makes the pod's too long",
-           [](auto& s) {
-             s.metadata.name = std::string(58, 's');
-             utility(s).name = "a";
-           },
-           "spec.tiers[coder].name", "has 64 characters"},
-          {"unknown node", [](auto& s) { coder(s).node = "haloo"; }, "spec.tiers[coder].node",
-           "name one of 'halo'"},
-          {"node left out of two",
-           [](auto& s) {
-             add_node(s, "halo2");
-             coder(s).node = "";
-           },
-           "spec.tiers[coder].node", "name one of 'halo', 'halo2'"},
-          {"no model", [](auto& s) { coder(s).model = {}; }, "spec.tiers[coder].model", "exactly one"},
-          {"GGUF for vllm",
-           [](auto& s) {
-             coder(s).model = {"", "a.gguf", {}, {}};
-           },
-           "spec.tiers[coder].model.repository", "or use llamacpp"},
-          {"repository for llamacpp",
-           [](auto& s) {
-             utility(s).model = {"a/b", "", {}, {}};
-           },
-           "spec.tiers[utility].model.file", "or use vllm"},
-          {"hidden repository", [](auto& s) { coder(s).model.repository = ".ssh/id"; },
-           "spec.tiers[coder].model.repository", "'.ssh/id'"},
-          {"file that is only an ending", [](auto& s) { utility(s).model.file = ".gguf"; },
-           "spec.tiers[utility].model.file", "'.gguf'"},
-          {"file with an empty folder", [](auto& s) { utility(s).model.file = "a//b.gguf"; },
-           "spec.tiers[utility].model.file", "'a//b.gguf'"},
-          {"context over rope scaling",
-           [](auto& s) {
-             coder(s).model.rope_scaling = api::RopeScaling{"yarn", 1500, 32768};
-             coder(s).context_length_tokens = 49153;
-           },
-           "spec.tiers[coder].contextLength", "32768 x 1.50 = 49152"},
           {"GPU without a fraction, which is derived", [](auto& s) { coder(s).gpu_fraction_milli.reset(); },
            "", ""},
           {"a cache instead of a fraction",
@@ -305,6 +266,52 @@ TEST_CASE("rules of tiers") {
           {"a draft that climbs",
            [](auto& s) { utility(s).speculative = {.model = "../small.gguf", .tokens = 4}; },
            "spec.tiers[utility].speculative.model", "below the model store"},
+      },
+      open_policy());
+}
+
+TEST_CASE("rules of tiers") {
+  check(
+      {
+          {"name with a hyphen", [](auto& s) { coder(s).name = "co-der"; }, "spec.tiers[0].name",
+           "no hyphen"},
+          {"name that makes the pod's too long",
+           [](auto& s) {
+             s.metadata.name = std::string(58, 's');
+             utility(s).name = "a";
+           },
+           "spec.tiers[coder].name", "has 64 characters"},
+          {"unknown node", [](auto& s) { coder(s).node = "haloo"; }, "spec.tiers[coder].node",
+           "name one of 'halo'"},
+          {"node left out of two",
+           [](auto& s) {
+             add_node(s, "halo2");
+             coder(s).node = "";
+           },
+           "spec.tiers[coder].node", "name one of 'halo', 'halo2'"},
+          {"no model", [](auto& s) { coder(s).model = {}; }, "spec.tiers[coder].model", "exactly one"},
+          {"GGUF for vllm",
+           [](auto& s) {
+             coder(s).model = {"", "a.gguf", {}, {}};
+           },
+           "spec.tiers[coder].model.repository", "or use llamacpp"},
+          {"repository for llamacpp",
+           [](auto& s) {
+             utility(s).model = {"a/b", "", {}, {}};
+           },
+           "spec.tiers[utility].model.file", "or use vllm"},
+          {"hidden repository", [](auto& s) { coder(s).model.repository = ".ssh/id"; },
+           "spec.tiers[coder].model.repository", "'.ssh/id'"},
+          {"file that is only an ending", [](auto& s) { utility(s).model.file = ".gguf"; },
+           "spec.tiers[utility].model.file", "'.gguf'"},
+          {"file with an empty folder", [](auto& s) { utility(s).model.file = "a//b.gguf"; },
+           "spec.tiers[utility].model.file", "'a//b.gguf'"},
+          {"context over rope scaling",
+           [](auto& s) {
+             coder(s).model.rope_scaling = api::RopeScaling{"yarn", 1500, 32768};
+             coder(s).context_length_tokens = 49153;
+           },
+           "spec.tiers[coder].contextLength", "32768 x 1.50 = 49152"},
           {"llamacpp on the CPU with a fraction", [](auto& s) { utility(s).gpu_fraction_milli = 100; },
            "spec.tiers[utility].memory.gpuFraction", "has no meaning"},
           {"GPU on a node without devices", [](auto& s) { halo(s).devices.reset(); },

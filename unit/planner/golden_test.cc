@@ -170,15 +170,17 @@ TEST_CASE("golden: the log's stack with fractions left to the planner") {
               test::four_tiers(test::kernel_bytes, 124 * gib, false));
   PlanInput less = test::four_tiers(test::kernel_bytes, 124 * gib, false);
   less.spec.tiers[0].context_length_tokens = 49152;
-  text += section(
-      "The same, the orchestrator with 48K",
-      "3 GiB less of cache, and both vLLM tiers fit with the utility tier beside them; the reviewer goes.",
-      less);
+  text += section("The same, the orchestrator with 48K",
+                  "3 GiB less of cache: both vLLM tiers fit, and the utility tier misses its place by 7 MiB.",
+                  less);
   PlanInput automatic = less;
   automatic.spec.tiers[0].context_length_tokens = 0;
   automatic.spec.tiers[0].context_length_auto = true;
   text += section("The same, the orchestrator with contextLength auto",
-                  "It is planned with the least that is useful, and takes what the others leave.", automatic);
+                  "It is planned with the least that is useful and takes what the others leave: 1024 tokens "
+                  "less, and the "
+                  "utility tier has its place.",
+                  automatic);
   text +=
       section("124.0 GiB for the GPU, declared 128", "5.8 GiB that are not there make room for the coder.",
               test::four_tiers(128 * gib, 124 * gib, false));
@@ -212,8 +214,8 @@ TEST_CASE("golden: phases 1 and 2 of the log") {
 TEST_CASE("golden: every row of the model table alone on the machine") {
   std::string text =
       "# One model alone: 124 GiB for the GPU, vLLM, BF16 cache, 32768 tokens, one sequence\n\n"
-      "Weights, cache and sum in GiB. Fraction: the smallest that holds it. Largest: with what 0.95 "
-      "leaves.\n\n";
+      "Weights, cache and sum in GiB. Fraction: the smallest that holds it. Largest: with contextLength "
+      "auto.\n\n";
   text += fmt::format("{:<30} {:>9} {:>8} {:>8} {:>8} {:>6} {:>9} {:>9}\n", "model", "B/token", "weights",
                       "KV 32K", "KV 64K", "sum", "fraction", "largest");
   for (const auto& row : test::model_table()) {
