@@ -84,6 +84,23 @@ TEST_CASE("the cache is exactly what llama-server prints") {
   }
 }
 
+// As we start it, with --kv-unified: 1 and 4 slots print the same.
+TEST_CASE("the cache is what llama-server prints at five contexts, two types, 1 and 4 slots") {
+  struct Line {
+    int64_t context;
+    const char *f16, *q8_0;
+  };
+  for (const Line& line :
+       {Line{512, "11.25", "5.98"}, Line{1300, "33.75", "17.93"}, Line{4096, "90.00", "47.81"},
+        Line{8192, "180.00", "95.62"}, Line{20000, "444.38", "236.07"}}) {
+    for (int64_t slots : {1, 4}) {
+      CAPTURE(line.context, slots);
+      CHECK(mebibytes(total(smol(), llama(line.context, slots, true))) == line.f16);
+      CHECK(mebibytes(total(smol(), llama(line.context, slots, true, "q8_0", "q8_0"))) == line.q8_0);
+    }
+  }
+}
+
 TEST_CASE("llama.cpp pads contexts and windows to 256 cells") {
   auto full = test::safetensors("x", test::layers(1, test::attention(1, 64)), 1, 8192);
   auto window = test::safetensors("x", test::layers(1, test::sliding(1, 64, 1024)), 1, 8192);

@@ -1,0 +1,107 @@
+#include "planner/footprint.h"
+
+#include "base/bytes.h"
+#include "cases.h"
+#include "catch.h"
+#include "models/catalogue.h"
+
+using namespace strix;
+using namespace strix::planner;
+
+namespace {
+
+const EngineConstants constants;
+
+// SmolLM2-135M: 30 layers of 3 heads of 64.
+models::ModelFacts smol() {
+  auto facts = test::safetensors("llama", test::layers(30, test::attention(3, 64)), 96576384, 8192);
+  facts.embedding_length = 576;
+  facts.feed_forward_length = 1536;
+  facts.vocabulary_size = 49152;
+  return facts;
+}
+
+int64_t hundredths_of_mebibytes(int64_t bytes) {
+  return bytes * 100 / mib;
+}
+
+}  // namespace
+
+// "sched_reserve: CPU compute buffer size", build 11669. Not exact, as the graph's allocator has the last
+// word; never below, and at most half a MiB or 3 % above.
+TEST_CASE(
+    "compute buffers are a little more than what llama-server prints, and output buffers what it prints") {
+  auto facts = smol();
+  api::Tier tier = test::llama_tier("utility", "smol.gguf", 8192);
+  Subject subject{.tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 0};
+  struct Line {
+    int64_t context;
+    int64_t printed_hundredths;
+  };
+  for (const Line& line : {Line{300, 890}, Line{512, 1517}, Line{1300, 1617}, Line{4096, 1867},
+                           Line{8192, 2267}, Line{20000, 3442}, Line{32768, 4664}}) {
+    auto parts = footprint(subject, line.context);
+    REQUIRE(parts);
+    int64_t computed = hundredths_of_mebibytes(parts->compute_bytes);
+    CAPTURE(line.context, computed, line.printed_hundredths);
+    CHECK(computed >= line.printed_hundredths);
+    CHECK(computed <= line.printed_hundredths * 103 / 100 + 50);
+    CHECK(parts->output_bytes == 49152 * 4 * 4);  // "output buffer size = 0.75 MiB" with 4 slots
+  }
+}
+
+TEST_CASE("numbers among extraArgs are read as the engine reads them: the last one counts") {
+  api::Tier tier;
+  tier.extra_args = {"--block-size", "32", "--max-num-batched-tokens=2048", "--block-size=64", "-ub", "many"};
+  CHECK(argument_number(tier, {"--block-size"}) == 64);
+  CHECK(argument_number(tier, {"--max-num-batched-tokens"}) == 2048);
+  CHECK_FALSE(argument_number(tier, {"-ub", "--ubatch-size"}));
+  CHECK_FALSE(argument_number(tier, {"-b"}));
+  tier.extra_args = {"--block-size"};
+  CHECK_FALSE(argument_number(tier, {"--block-size"}));
+}
+
+TEST_CASE("vLLM's batch, and with it its sliding layers, depends on how large a device it sees") {
+  auto facts = test::known("gpt-oss-20b");
+  api::Tier tier = test::vllm_tier("a", "openai/gpt-oss-20b", 65536, 0);
+  auto kv = [&](int64_t device_bytes) {
+    Subject subject{
+        .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = device_bytes};
+    return *cache_bytes(subject, 65536);
+  };
+  CHECK(kv(124 * gib) > kv(62 * gib));
+  tier.extra_args = {"--max-num-batched-tokens", "2048"};
+  CHECK(kv(124 * gib) == kv(62 * gib));
+}
+
+TEST_CASE("every row of the built-in catalogue has a footprint, with either engine") {
+  for (const auto& row : models::built_in_catalogue().rows()) {
+    for (bool vllm : {true, false}) {
+      api::Tier tier = vllm ? test::vllm_tier("a", "a/b", 8192, 0) : test::llama_tier("a", "a.gguf", 8192);
+      models::ModelFacts facts = row.facts;
+      CAPTURE(row.repositories, facts.layers_unknown, vllm);
+      if (facts.layers.empty() || !facts.weight_bytes) continue;
+      Subject subject{
+          .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 124 * gib};
+      auto parts = footprint(subject, 8192);
+      REQUIRE(parts);
+      CHECK(parts->kv_bytes > 0);
+      CHECK(parts->request_bytes() > parts->weight_bytes);
+    }
+  }
+}
+
+TEST_CASE("where the catalogue has a row of the model table, both keep as many bytes a token") {
+  int both = 0;
+  for (const auto& row : test::model_table()) {
+    for (const char* owner :
+         {"Qwen/", "meta-llama/", "openai/", "zai-org/", "MiniMaxAI/", "google/", "deepseek-ai/"}) {
+      const auto* known = models::built_in_catalogue().by_repository(owner + row.name);
+      if (!known) continue;
+      ++both;
+      CAPTURE(row.name);
+      CHECK(models::growing_elements_per_token(known->facts) * 2 == row.growing_bytes_per_token);
+    }
+  }
+  CHECK(both >= 5);
+}
