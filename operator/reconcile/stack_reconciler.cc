@@ -170,6 +170,8 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
       }
     }
     Status done = carry_out(observed, action, memory);
+    // One that failed is due already: the pass fails again at once, and is backed off.
+    if (done && std::holds_alternative<ApplyStatus>(action)) memory.status_differs_since.reset();
     if (!done) {
       result.error = done.error();
       return result;
@@ -194,9 +196,7 @@ int64_t StackReconciler::status_delay_left(const Observed& observed, const Decis
     return !observed.verdicts.contains(request.pod.name.text());
   });
   int64_t delay = unanswered ? status_delay_unanswered_millis : status_delay_millis;
-  int64_t left = *memory.status_differs_since + delay - now;
-  if (left <= 0) memory.status_differs_since.reset();
-  return left;
+  return *memory.status_differs_since + delay - now;
 }
 
 // What the API server refuses for good (a name that is taken, a policy) is told in status and tried again
