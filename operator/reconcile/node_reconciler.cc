@@ -56,6 +56,7 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
   std::erase_if(memory.vanished, [&](const auto& hold) { return hold.until <= observed.now.boot; });
   observed.vanished = memory.vanished;
   // What was given back before this process watched is not known: it counts as given back when it began.
+  observed.given_back = memory.released;
   observed.released = std::max(memory.released, started_);
   return observed;
 }

@@ -31,9 +31,19 @@ std::string_view doing(PodStage stage) {
   }
 }
 
+// When an orphaned pod stops counting as loading or draining, as nobody asks its engine whether it serves, or
+// goes on with stopping it; 0: never.
+WallMillis abandoned_from(const api::Pod& pod) {
+  if (pod.metadata.controller() || pod.metadata.deleting()) return 0;
+  const api::PodCondition* serving = pod.condition(names::readiness_gate);
+  WallMillis since = serving ? serving->last_transition : admitted_at(pod);
+  return since == 0 ? 0 : since + abandoned_millis;
+}
+
 const api::Pod* window_holder(const NodeObserved& observed) {
   for (const auto& pod : observed.pods)
-    if (holds_window(*pod)) return pod.get();
+    if (WallMillis from = abandoned_from(*pod); holds_window(*pod) && (from == 0 || observed.now.wall < from))
+      return pod.get();
   return nullptr;
 }
 
@@ -155,6 +165,7 @@ WindowDecision decide_window(const NodeObserved& observed) {
   }
   if (const api::Pod* holder = window_holder(observed)) {
     refuse_rest(decision, requests, held_verdict(observed, *holder));
+    if (WallMillis from = abandoned_from(*holder)) decision.retry_after_millis = from - observed.now.wall;
     return decision;
   }
   for (const auto& hold : observed.vanished)
@@ -163,10 +174,12 @@ WindowDecision decide_window(const NodeObserved& observed) {
       decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(left), left);
     }
   auto held = held_entries(observed);
-  int64_t settles_in = observed.released + release_settle_millis - observed.now.boot;
   for (const auto& request : requests) {
     bool claims = request.kind == WindowRequest::Kind::Claim;
-    if (claims && request.claim.gpu && settles_in > 0) {
+    // What measures the pool waits after a start of ours too, not knowing what was given back before it.
+    BootMillis since = request.claim.gpu ? observed.released : observed.given_back;
+    int64_t settles_in = since == 0 ? 0 : since + release_settle_millis - observed.now.boot;
+    if (claims && settles_in > 0) {
       decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(settles_in), settles_in);
       decision.verdicts[request.pod.name.text()] = {
           "MemorySettling",

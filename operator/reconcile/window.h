@@ -54,7 +54,8 @@ struct NodeObserved {
   std::vector<Shared<api::Pod>> pods;
   std::vector<WindowRequest> requests;
   std::vector<VanishedHold> vanished;
-  BootMillis released = 0;  // when memory of a GPU tier was last given back here, as far as we know
+  BootMillis given_back = 0;  // the same, as far as this process saw it; 0: it did not
+  BootMillis released = 0;    // when memory of a GPU tier was last given back here, as far as we know
   api::NodeProfile profile;
 };
 
@@ -74,6 +75,8 @@ struct WindowDecision {
 
 // After a GPU tier has gone, the pool settles for this long before another one measures it.
 inline constexpr int64_t release_settle_millis = 2'000;
+// An orphaned pod holds the window for this long after it was let in, or began to drain.
+inline constexpr int64_t abandoned_millis = 600'000;
 // A vanished pod is held for its grace period and this long.
 inline constexpr int64_t vanished_extra_millis = 30'000;
 
