@@ -156,7 +156,7 @@ void set_claim(const Subject& subject, const Budget& budget, Figures& figures) {
   }
   figures.effective.fraction_milli = milli;
   if (subject.is_vllm() && subject.constants.vllm_pins_kv_cache)
-    figures.effective.kv_bytes = request - (parts.request_bytes() - parts.kv_bytes);
+    figures.effective.kv_bytes = request - (parts.request_bytes() - parts.kv_bytes - parts.spare_bytes);
   int64_t beside = parts.beside_bytes();
   if (subject.on_gpu()) {
     figures.claim.gpu = true;
@@ -219,9 +219,10 @@ Figures derive(const Subject& subject, std::optional<int64_t> context_tokens) {
   }
   set_claim(subject, budget, figures);
   if (figures.effective.kv_bytes && parts->kv_bytes > 0) {
-    Budget given{.request_bytes = {}, .cache_bytes = figures.effective.kv_bytes};
+    int64_t usable = *figures.effective.kv_bytes - parts->spare_bytes;
+    Budget given{.request_bytes = {}, .cache_bytes = usable};
     figures.largest_context_tokens = largest_within(subject, given, most.value_or(told));
-    auto hundred = checked_multiply(*figures.effective.kv_bytes, 100);
+    auto hundred = checked_multiply(usable, 100);
     figures.concurrency_hundredths = hundred ? *hundred / parts->kv_bytes : 0;
   }
   figures.largest_context_tokens = std::max(figures.largest_context_tokens, told);

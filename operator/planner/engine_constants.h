@@ -20,6 +20,9 @@ struct EngineConstants {
   int64_t vllm_cpu_engine_bytes = 1 * gib;
   // --kv-cache-memory-bytes exists (PR #21489, September 2025). Without it vLLM fills its whole request.
   bool vllm_pins_kv_cache = true;
+  // Blocks that it keeps empty and counts against the cache: 32 MiB hold 16256 tokens of a model with 2048
+  // bytes a token and blocks of 128, not 16384 (vLLM 0.32.0). Older ones need none.
+  int64_t vllm_spare_blocks = 1;
   int64_t vllm_block_tokens = 16;  // --block-size; platforms and hybrid models raise it
   // --max-num-batched-tokens by the device's memory (vllm/engine/arg_utils.py): 8192 from 70 GiB on.
   int64_t vllm_large_device_bytes = 70 * gib;

@@ -38,7 +38,8 @@ void write_footprint(json::Writer& writer, const Footprint& parts) {
   writer.key("footprint").begin_object();
   writer.member("weights", parts.weight_bytes).member("draftWeights", parts.draft_weight_bytes);
   writer.member("repackedWeights", parts.repacked_bytes).member("engine", parts.engine_bytes);
-  writer.member("kv", parts.kv_bytes).member("graphs", parts.graph_bytes);
+  writer.member("kv", parts.kv_bytes).member("spareBlocks", parts.spare_bytes);
+  writer.member("graphs", parts.graph_bytes);
   writer.member("computeBuffers", parts.compute_bytes).member("outputBuffers", parts.output_bytes);
   writer.member("promptCache", parts.prompt_cache_bytes).member("processes", parts.host_bytes);
   writer.end_object();

@@ -90,8 +90,8 @@ bool add_llama_parts(const Subject& subject, int64_t context_tokens, Footprint& 
 bool within_a_claim(const Footprint& parts) {
   Checked sum = 0;
   for (int64_t part : {parts.weight_bytes, parts.draft_weight_bytes, parts.engine_bytes, parts.kv_bytes,
-                       parts.compute_bytes, parts.output_bytes, parts.graph_bytes, parts.repacked_bytes,
-                       parts.prompt_cache_bytes, parts.host_bytes}) {
+                       parts.spare_bytes, parts.compute_bytes, parts.output_bytes, parts.graph_bytes,
+                       parts.repacked_bytes, parts.prompt_cache_bytes, parts.host_bytes}) {
     if (part < 0) return false;
     sum += part;
   }
@@ -143,22 +143,25 @@ std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) 
   return shape;
 }
 
-std::optional<int64_t> cache_bytes(const Subject& subject, int64_t context_tokens) {
+std::optional<CacheBytes> cache_bytes(const Subject& subject, int64_t context_tokens) {
   auto shape = kv_shape(subject, context_tokens);
   auto own = shape ? kv_bytes(subject.facts, *shape) : std::nullopt;
-  if (!own || !subject.draft) return own ? std::optional(own->total_bytes) : std::nullopt;
+  if (!own) return std::nullopt;
+  if (!subject.draft) return CacheBytes{own->total_bytes, own->block_bytes};
   shape->draft_tokens = 0;
   // llama.cpp has types of their own for the draft's cache, and we leave them at their default.
   if (!subject.is_vllm()) shape->key = shape->value = *cache_type(api::Engine::LlamaCpp, "auto", "");
   auto drafts = kv_bytes(*subject.draft, *shape);
-  return drafts ? (Checked(own->total_bytes) + drafts->total_bytes).value() : std::nullopt;
+  auto bytes = drafts ? (Checked(own->total_bytes) + drafts->total_bytes).value() : std::nullopt;
+  auto block = drafts ? (Checked(own->block_bytes) + drafts->block_bytes).value() : std::nullopt;
+  return bytes && block ? std::optional(CacheBytes{*bytes, *block}) : std::nullopt;
 }
 
 std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens) {
   auto cache = cache_bytes(subject, context_tokens);
   if (!cache || !subject.facts.weight_bytes) return std::nullopt;
   Footprint parts;
-  parts.kv_bytes = *cache;
+  parts.kv_bytes = cache->kv_bytes;
   parts.weight_bytes = *subject.facts.weight_bytes;
   if (!drafts_itself(subject)) {
     // Prediction layers that nobody asked to use are not loaded.
@@ -169,10 +172,14 @@ std::optional<Footprint> footprint(const Subject& subject, int64_t context_token
     if (!subject.draft->weight_bytes) return std::nullopt;
     parts.draft_weight_bytes = *subject.draft->weight_bytes;
   }
-  if (subject.is_vllm())
+  if (subject.is_vllm()) {
+    auto spare = Checked(cache->block_bytes) * subject.constants.vllm_spare_blocks;
+    if (!spare.value()) return std::nullopt;
+    parts.spare_bytes = *spare.value();
     add_vllm_parts(subject, parts);
-  else if (!add_llama_parts(subject, context_tokens, parts))
+  } else if (!add_llama_parts(subject, context_tokens, parts)) {
     return std::nullopt;
+  }
   return within_a_claim(parts) ? std::optional(parts) : std::nullopt;
 }
 

@@ -28,6 +28,7 @@ struct Footprint {
   int64_t weight_bytes = 0, draft_weight_bytes = 0;
   int64_t engine_bytes = 0;  // vLLM's own, inside its request
   int64_t kv_bytes = 0;      // of the draft model too
+  int64_t spare_bytes = 0;   // blocks of the cache that vLLM keeps empty
   int64_t compute_bytes = 0, output_bytes = 0;
   int64_t graph_bytes = 0;         // beside the request
   int64_t repacked_bytes = 0;      // a second copy of the weights, in another layout
@@ -36,7 +37,7 @@ struct Footprint {
 
   // What a fraction has to cover: all of it with llama.cpp but what lies in host memory.
   int64_t request_bytes() const {
-    return weight_bytes + draft_weight_bytes + engine_bytes + kv_bytes + compute_bytes;
+    return weight_bytes + draft_weight_bytes + engine_bytes + kv_bytes + spare_bytes + compute_bytes;
   }
   int64_t beside_bytes() const { return output_bytes + repacked_bytes + prompt_cache_bytes + host_bytes; }
   int64_t all_bytes() const { return request_bytes() + graph_bytes + beside_bytes(); }
@@ -46,9 +47,13 @@ struct Footprint {
 // The shape of the tier's cache; absent when its kvCacheType is none that we know.
 std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens);
 
+struct CacheBytes {
+  int64_t kv_bytes = 0, block_bytes = 0;
+};
+
 // Cache of the model and of its draft model: for one sequence of full length with vLLM, for all slots with
 // llama.cpp. Absent as in kv_bytes.
-std::optional<int64_t> cache_bytes(const Subject& subject, int64_t context_tokens);
+std::optional<CacheBytes> cache_bytes(const Subject& subject, int64_t context_tokens);
 
 // Absent: weights are unknown, the cache cannot be computed, or a sum leaves the range of a Claim.
 std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens);

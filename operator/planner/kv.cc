@@ -118,7 +118,7 @@ struct Sum {
   Checked growing = 0, window = 0, state = 0;
   std::optional<KvBytes> bytes(Checked total) const {
     if (!total.value() || !growing.value() || !window.value() || !state.value()) return std::nullopt;
-    return KvBytes{*growing.value(), *window.value(), *state.value(), *total.value()};
+    return KvBytes{*growing.value(), *window.value(), *state.value(), *total.value(), 0};
   }
 };
 
@@ -246,18 +246,22 @@ std::optional<KvBytes> vllm_bytes(const models::ModelFacts& facts, const KvShape
   int64_t page = of_several_kinds(kinds) ? unify_page_bytes(kinds, shape) : 0;
   int64_t group = page > 0 ? group_layers(kinds) : 0;
   Sum sum;
-  Checked pages = 0;
+  Checked pages = 0, block = group > 0 ? Checked(group) * page : Checked(0);
   for (const Kind& kind : kinds) {
     Checked own = Checked(pages_of(kind, shape)) * kind.layers * shape.sequences;
     Checked bytes = own * (page > 0 && kind.kind != LayerKind::Linear ? page : kind.page_bytes());
     (kind.kind == LayerKind::Linear    ? sum.state
      : kind.kind == LayerKind::Sliding ? sum.window
                                        : sum.growing) += bytes;
+    if (group == 0) block += Checked(kind.layers) * kind.page_bytes();
     if (group > 0) pages += Checked(ceil_divide(kind.layers, group)) * pages_of(kind, shape);
   }
   Checked total = sum.growing + sum.window + sum.state;
   if (group > 0) total = pages * group * page * shape.sequences;
-  return sum.bytes(total);
+  auto bytes = sum.bytes(total);
+  if (!bytes || !block.value()) return std::nullopt;
+  bytes->block_bytes = *block.value();
+  return bytes;
 }
 
 }  // namespace

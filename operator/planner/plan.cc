@@ -229,7 +229,7 @@ api::StackSpec pinned(const api::StackSpec& spec, const Plan& plan) {
     tier.context_length_auto = false;
     if (tier.gpu_fraction_milli || tier.kv_cache_bytes || tier.engine != api::Engine::Vllm) continue;
     if (planned->effective.kv_bytes)
-      tier.kv_cache_bytes = planned->effective.kv_bytes;
+      tier.kv_cache_bytes = *planned->effective.kv_bytes - planned->footprint.spare_bytes;
     else
       tier.gpu_fraction_milli = planned->effective.fraction_milli;
   }

@@ -67,7 +67,7 @@ TEST_CASE("vLLM's batch, and with it its sliding layers, depends on how large a 
   auto kv = [&](int64_t device_bytes) {
     Subject subject{
         .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = device_bytes};
-    return *cache_bytes(subject, 65536);
+    return cache_bytes(subject, 65536)->kv_bytes;
   };
   CHECK(kv(124 * gib) > kv(62 * gib));
   tier.extra_args = {"--max-num-batched-tokens", "2048"};

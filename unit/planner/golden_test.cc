@@ -38,7 +38,7 @@ PlanInput as_the_log_reckons() {
   PlanInput input = test::four_tiers(128 * gib, 128 * gib, true);
   input.spec.nodes[0].profile.system_reserve_bytes = 0;
   input.constants.vllm_gpu_engine_bytes = input.constants.vllm_host_bytes = 0;
-  input.constants.vllm_graph_bytes = 0;
+  input.constants.vllm_graph_bytes = input.constants.vllm_spare_blocks = 0;
   test::know(input, "orchestrator",
              test::safetensors("the log's", test::layers(40, test::attention(8, 128)), 28 * gib, 131072));
   test::know(input, "coder",
@@ -170,9 +170,9 @@ TEST_CASE("golden: the log's stack with fractions left to the planner") {
               test::four_tiers(test::kernel_bytes, 124 * gib, false));
   PlanInput less = test::four_tiers(test::kernel_bytes, 124 * gib, false);
   less.spec.tiers[0].context_length_tokens = 49152;
-  text += section("The same, the orchestrator with 48K",
-                  "3 GiB less of cache: both vLLM tiers fit, and the utility tier misses its place by 7 MiB.",
-                  less);
+  text += section(
+      "The same, the orchestrator with 48K",
+      "3 GiB less of cache: both vLLM tiers fit, and the utility tier misses its place by a few MiB.", less);
   PlanInput automatic = less;
   automatic.spec.tiers[0].context_length_tokens = 0;
   automatic.spec.tiers[0].context_length_auto = true;

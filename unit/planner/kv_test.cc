@@ -173,6 +173,20 @@ TEST_CASE("vLLM pads groups of layers to one size") {
   CHECK(total(facts, shape) == page * 10 * (2048 + 6 * (192 + 1)));
 }
 
+// vLLM 0.32.0 on the CPU, 4 layers, 2 heads of 64, blocks of 128, 32 MiB of cache: "the estimated maximum
+// model length is 16256".
+TEST_CASE("with the block that vLLM keeps empty, the largest context is what vLLM itself estimates") {
+  auto facts = test::safetensors("x", test::layers(4, test::attention(2, 64)), 1, 32768);
+  auto needed = [&](int64_t context) {
+    KvShape shape = vllm(context);
+    shape.block_tokens = 128;
+    auto bytes = kv_bytes(facts, shape);
+    return bytes->total_bytes + bytes->block_bytes;
+  };
+  CHECK(needed(16256) == 32 * mib);
+  CHECK(needed(16257) > 32 * mib);
+}
+
 TEST_CASE("a linear layer's state is constant, and attention's blocks grow to its size") {
   auto facts = test::known("Qwen3.5-35B-A3B");
   auto short_one = kv_bytes(facts, vllm(4096)), long_one = kv_bytes(facts, vllm(65536));

@@ -23,6 +23,9 @@ api::Tier orchestrator(int64_t context, int fraction_milli) {
   return test::vllm_tier("orchestrator", "Qwen/Qwen2.5-14B-Instruct", context, fraction_milli);
 }
 
+// A block of 16 tokens that vLLM keeps empty.
+constexpr int64_t spare = 16 * 196608;
+
 const models::ModelFacts qwen14 = test::known("Qwen2.5-14B-Instruct");
 
 const Finding& only(const Plan& plan) {
@@ -57,13 +60,13 @@ TEST_CASE("a fraction that is too small is told with both ways out, and both wor
 TEST_CASE("nothing given: the smallest fraction, and the cache pinned to one request") {
   api::Tier tier = orchestrator(32768, 0);
   const TierPlan planned = plan(one(tier, qwen14)).tiers[0];
-  CHECK(planned.effective == Effective{32768, 320, 6 * gib});
-  CHECK(planned.claim.gpu_bytes == 29540067328 + 6 * gib + 6 * gib + 256 * mib);
+  CHECK(planned.effective == Effective{32768, 320, 6 * gib + spare});
+  CHECK(planned.claim.gpu_bytes == 29540067328 + 6 * gib + 6 * gib + spare + 256 * mib);
   CHECK(planned.claim.host_bytes == 1843 * mib);
   CHECK(planned.concurrency_hundredths == 100);
 
   tier.enforce_eager = true;
-  CHECK(plan(one(tier, qwen14)).tiers[0].claim.gpu_bytes == 29540067328 + 12 * gib);
+  CHECK(plan(one(tier, qwen14)).tiers[0].claim.gpu_bytes == 29540067328 + 12 * gib + spare);
 
   PlanInput older = one(tier, qwen14);
   older.constants.vllm_pins_kv_cache = false;
@@ -77,7 +80,7 @@ TEST_CASE("a cache given: the fraction follows, and what it holds is said") {
   tier.kv_cache_bytes = 12 * gib;
   tier.model.rope_scaling = test::yarn(4, 32768);
   const TierPlan planned = plan(one(tier, qwen14)).tiers[0];
-  CHECK(planned.effective == Effective{16384, 370, 12 * gib});
+  CHECK(planned.effective == Effective{16384, 370, 12 * gib + spare});
   CHECK(planned.largest_context_tokens == 65536);
   CHECK(planned.concurrency_hundredths == 400);
 
@@ -149,7 +152,7 @@ TEST_CASE("declared facts are enough by themselves, and win over what was read")
   Plan declared = plan(one(tier, std::nullopt));
   CHECK(declared.fits);
   CHECK(declared.findings.empty());
-  CHECK(declared.tiers[0].effective == Effective{32768, 320, 6 * gib});
+  CHECK(declared.tiers[0].effective == Effective{32768, 320, 6 * gib + spare});
   CHECK(declared.tiers[0].facts_source == "model.facts");
 
   tier.model.facts = api::DeclaredFacts{};
@@ -177,7 +180,7 @@ TEST_CASE("a draft model's weights and cache come on top, and so do the model's 
   PlanInput input = one(tier, qwen14);
   CHECK(plan(input).findings.front().code == FindingCode::FactsMissing);
   input.models["orchestrator"].draft = test::known("Qwen2.5-3B-Instruct");
-  CHECK(plan(input).tiers[0].claim.known_bytes() == plain + 6171877376 + int64_t{36864} * 32768);
+  CHECK(plan(input).tiers[0].claim.known_bytes() == plain + 6171877376 + int64_t{36864} * (32768 + 16));
 
   models::ModelFacts drafting = qwen14;
   drafting.draft_layers = test::layers(1, test::attention(8, 128));
@@ -185,7 +188,7 @@ TEST_CASE("a draft model's weights and cache come on top, and so do the model's 
   tier.speculative.reset();
   CHECK(plan(one(tier, drafting)).tiers[0].claim.known_bytes() == plain - gib);
   tier.speculative = api::Speculative{.model = {}, .tokens = 2};
-  CHECK(plan(one(tier, drafting)).tiers[0].claim.known_bytes() == plain + int64_t{4096} * 32768);
+  CHECK(plan(one(tier, drafting)).tiers[0].claim.known_bytes() == plain + int64_t{4096} * (32768 + 16));
 }
 
 TEST_CASE("a CPU tier of llama.cpp is its file, its copy, its cache and its buffers") {
@@ -214,7 +217,7 @@ TEST_CASE("cache types that are unknown or do not fit the model's rows are error
   tier.kv_cache_type = "turboquant_4bit";
   CHECK(only(plan(one(tier, qwen14))).code == FindingCode::CacheTypeUnknown);
   tier.kv_cache_type = "fp8";
-  CHECK(plan(one(tier, qwen14)).tiers[0].effective.kv_bytes == 3 * gib);
+  CHECK(plan(one(tier, qwen14)).tiers[0].effective.kv_bytes == 3 * gib + spare / 2);
   api::Tier odd = test::llama_tier("odd", "odd.gguf", 8192);
   odd.kv_cache_type = "q8_0";
   models::ModelFacts facts = test::safetensors("odd", test::layers(2, test::attention(1, 80)), gib, 8192);
