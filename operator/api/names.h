@@ -62,6 +62,7 @@ inline constexpr std::string_view reason_invalid_spec = "InvalidSpec";
 inline constexpr std::string_view reason_node_not_found = "NodeNotFound";
 inline constexpr std::string_view reason_node_ambiguous = "NodeAmbiguous";
 inline constexpr std::string_view reason_node_not_ready = "NodeNotReady";
+inline constexpr std::string_view reason_node_stuck = "NodeStuck";
 inline constexpr std::string_view reason_nodes_ready = "NodesReady";
 inline constexpr std::string_view reason_memory_short = "MemoryShort";
 inline constexpr std::string_view reason_memory_fits = "Fits";

@@ -1,5 +1,7 @@
 #include "reconcile/decide.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -25,7 +27,7 @@ void take(Decision& decision, TierOutcome& outcome) {
 }
 
 bool runs(const TierContext& c) {
-  return c.pod && c.pod_is_ours() && holds_memory(*c.pod);
+  return c.pod && c.pod_is_ours() && holds_memory(*c.pod) && !is_stuck(*c.pod, c.observed->now.wall);
 }
 
 // The last in start order that still runs: it stops first.
@@ -133,16 +135,30 @@ Decision decide_teardown(const Observed& observed) {
   decision.status.tiers.clear();
   step_tiers(context, decision, true);
   note_profiles(context, decision);
-  bool any = std::any_of(observed.pods.begin(), observed.pods.end(), [&](const auto& pod) {
+  bool any = false;
+  const api::Pod* stuck = nullptr;
+  for (const auto& pod : observed.pods) {
     const api::OwnerReference* owner = pod->metadata.controller();
-    return owner && owner->uid == stack.metadata.uid;
-  });
+    if (!owner || owner->uid != stack.metadata.uid) continue;
+    if (is_stuck(*pod, observed.now.wall)) {
+      stuck = pod.get();
+    } else {
+      any = true;
+    }
+  }
   complete_status(context, decision.status);
   finish(observed, decision);
-  if (!any) {
-    decision.actions.clear();  // the object is about to go, and its status with it
-    decision.actions.push_back(SetFinalizer{false});
-  }
+  if (any) return decision;
+  decision.actions.clear();  // the object is about to go, and its status with it
+  decision.events.clear();
+  decision.actions.push_back(SetFinalizer{false});
+  if (stuck)
+    decision.events.push_back(
+        {true, std::string(names::reason_node_stuck), "Delete",
+         fmt::format(
+             "pod {} was to be gone at {} and is not; the stack goes without it, and node {} takes no "
+             "GPU tier until it is rebooted",
+             stuck->metadata.name, format_time(stuck->metadata.deleted), node_of(*stuck))});
   return decision;
 }
 

@@ -47,6 +47,10 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
   observed.profile = board_.profile_of(node);
   std::lock_guard lock(mutex_);
   Memory& memory = memories_[node];
+  if (observed.facts && observed.facts->boot_id != memory.boot_id) {
+    if (!memory.boot_id.empty()) memory.vanished.clear();
+    memory.boot_id = observed.facts->boot_id;
+  }
   // A kubelet that is away stops nothing: the time begins when it is back.
   bool away = !observed.facts || !observed.facts->ready;
   if (away || memory.was_away)

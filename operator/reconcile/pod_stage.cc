@@ -65,4 +65,14 @@ WallMillis terminating_since(const api::Pod& pod) {
   return pod.metadata.deleting() ? pod.metadata.deleted - pod.metadata.deletion_grace_seconds * 1000 : 0;
 }
 
+// The deletion time of a pod is the end of its grace period.
+WallMillis stuck_from(const api::Pod& pod) {
+  return stage_of(pod) == PodStage::Terminating ? pod.metadata.deleted + stuck_patience_millis : 0;
+}
+
+bool is_stuck(const api::Pod& pod, WallMillis now) {
+  WallMillis from = stuck_from(pod);
+  return from != 0 && now >= from;
+}
+
 }  // namespace strix::reconcile

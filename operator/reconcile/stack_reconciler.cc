@@ -178,7 +178,9 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
     }
     created = created || (std::holds_alternative<CreatePod>(action) &&
                           !memory.refusals.contains(std::get<CreatePod>(action).tier));
-    if (std::holds_alternative<ApplyStatus>(action))
+    // Events are told once the status that they stand in is written; a stack that goes gets none any more.
+    bool told = std::holds_alternative<ApplyStatus>(action) || std::holds_alternative<SetFinalizer>(action);
+    if (told && &action == &decision.actions.back())
       for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
   }
   if (!tells) memory.status_differs_since.reset();

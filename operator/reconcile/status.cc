@@ -68,6 +68,9 @@ Condition node_condition(const StackContext& stack) {
       return condition(names::condition_node_ready, false, names::reason_node_not_ready,
                        fmt::format("node {}: {}", match.one()->metadata.name, match.one()->ready_message));
   }
+  for (const auto& c : stack.tiers)
+    if (c.current->reason == names::reason_node_stuck)
+      return condition(names::condition_node_ready, false, names::reason_node_stuck, c.current->message);
   return condition(names::condition_node_ready, true, names::reason_nodes_ready, "");
 }
 
@@ -121,7 +124,7 @@ std::string summary_word(const StackContext& stack, const Count& count, const Co
   if (ready.status == "True") return ready.reason == names::reason_suspended ? "Suspended" : "Ready";
   if (stack.observed.stack->spec.suspend) return "Suspending";
   if (ready.reason == names::reason_node_not_found || ready.reason == names::reason_node_ambiguous ||
-      ready.reason == names::reason_node_not_ready)
+      ready.reason == names::reason_node_not_ready || ready.reason == names::reason_node_stuck)
     return ready.reason;
   if (count.first_busy) return "Starting " + count.first_busy->name;
   if (count.first_backoff) return "BackOff: " + count.first_backoff->name;

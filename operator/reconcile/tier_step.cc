@@ -270,6 +270,14 @@ TierOutcome ended(const TierContext& c) {
 
 TierOutcome terminating(const TierContext& c) {
   TierOutcome outcome = begin(c);
+  WallMillis now = c.observed->now.wall, stuck = stuck_from(*c.pod);
+  if (is_stuck(*c.pod, now)) {
+    say(c, outcome, state::stopping, names::reason_node_stuck,
+        fmt::format("pod {} was to be gone at {} and is not: node {} is stuck; reboot it", c.pod_name(),
+                    format_time(c.pod->metadata.deleted), node_of(*c.pod)));
+    return outcome;
+  }
+  if (stuck != 0) look_again(outcome, stuck - now);
   say(c, outcome, state::stopping, "Terminating",
       fmt::format("pod {} is going since {}", c.pod_name(), format_time(terminating_since(*c.pod))));
   return outcome;

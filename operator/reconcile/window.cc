@@ -41,10 +41,27 @@ WallMillis abandoned_from(const api::Pod& pod) {
 }
 
 const api::Pod* window_holder(const NodeObserved& observed) {
-  for (const auto& pod : observed.pods)
-    if (WallMillis from = abandoned_from(*pod); holds_window(*pod) && (from == 0 || observed.now.wall < from))
-      return pod.get();
+  for (const auto& pod : observed.pods) {
+    if (!holds_window(*pod) || is_stuck(*pod, observed.now.wall)) continue;
+    if (WallMillis from = abandoned_from(*pod); from == 0 || observed.now.wall < from) return pod.get();
+  }
   return nullptr;
+}
+
+// A process that cannot be killed sits in the GPU's driver: no claim on the GPU goes well before a reboot.
+std::optional<Verdict> stuck_verdict(const NodeObserved& observed, const WindowRequest& request) {
+  if (!request.claim.gpu) return std::nullopt;
+  for (const auto& pod : observed.pods)
+    if (is_stuck(*pod, observed.now.wall))
+      return Verdict{
+          std::string(names::reason_node_stuck),
+          fmt::format("node {} is stuck: pod {} was to be gone at {} and is not; reboot the node",
+                      observed.node, pod->metadata.key().text(), format_time(pod->metadata.deleted))};
+  return std::nullopt;
+}
+
+void look_again(WindowDecision& decision, int64_t millis) {
+  decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(millis), millis);
 }
 
 Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
@@ -114,6 +131,7 @@ std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowR
   if (auto verdict = vanished_verdict(observed, request)) return verdict;
   if (auto verdict = unknown_verdict(observed)) return verdict;
   if (auto verdict = node_verdict(observed, request)) return verdict;
+  if (auto verdict = stuck_verdict(observed, request)) return verdict;
   if (auto lack = planner::shortfall(observed.profile, held, request.tier, request.claim))
     return Verdict{std::string(names::reason_memory_short), lack->message};
   return std::nullopt;
@@ -165,14 +183,13 @@ WindowDecision decide_window(const NodeObserved& observed) {
   }
   if (const api::Pod* holder = window_holder(observed)) {
     refuse_rest(decision, requests, held_verdict(observed, *holder));
+    if (WallMillis from = stuck_from(*holder); from != 0 && !requests.empty())
+      look_again(decision, std::max<int64_t>(1, from - observed.now.wall));
     if (WallMillis from = abandoned_from(*holder)) decision.retry_after_millis = from - observed.now.wall;
     return decision;
   }
   for (const auto& hold : observed.vanished)
-    if (observed.now.boot < hold.until) {
-      int64_t left = hold.until - observed.now.boot;
-      decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(left), left);
-    }
+    if (observed.now.boot < hold.until) look_again(decision, hold.until - observed.now.boot);
   auto held = held_entries(observed);
   for (const auto& request : requests) {
     bool claims = request.kind == WindowRequest::Kind::Claim;
@@ -180,7 +197,7 @@ WindowDecision decide_window(const NodeObserved& observed) {
     BootMillis since = request.claim.gpu ? observed.released : observed.given_back;
     int64_t settles_in = since == 0 ? 0 : since + release_settle_millis - observed.now.boot;
     if (claims && settles_in > 0) {
-      decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(settles_in), settles_in);
+      look_again(decision, settles_in);
       decision.verdicts[request.pod.name.text()] = {
           "MemorySettling",
           fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};

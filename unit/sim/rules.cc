@@ -81,11 +81,11 @@ void Rules::created(const api::Pod& pod) {
     fail("1 one load window per node", pod.metadata.key().text() + " was made without the scheduling gate");
 }
 
-// Somebody else's pod is never touched.
+// Somebody else's pod is never touched. One that has just been orphaned may be: its uid is the precondition.
 void Rules::ours(const api::Pod& pod, const char* verb) {
   const api::OwnerReference* owner = pod.metadata.controller();
-  if (owner && owner->kind == names::kind) return;
-  fail("5 at most one pod object per tier",
+  if (!owner || owner->kind == names::kind) return;
+  fail("5 at most one pod per tier",
        fmt::format("{} pod {}, which is no stack's", verb, pod.metadata.key().text()));
 }
 
@@ -93,7 +93,8 @@ void Rules::window_free(const api::Pod& pod, BootMillis listed, const char* verb
   std::string node = reconcile::node_of(pod);
   for (const auto& [key, other] : world_.server.pods.objects) {
     if (other->metadata.uid == pod.metadata.uid || reconcile::node_of(*other) != node) continue;
-    if (!reconcile::holds_window(*other)) continue;
+    // A person who orphans a tier that loads or drains leaves nobody to close its window.
+    if (!reconcile::holds_window(*other) || !other->metadata.controller()) continue;
     const Life& life = lives_[other->metadata.uid];
     // What somebody else did after the operator looked could not be known.
     if (!life.by_operator && life.holds_window_since >= listed) continue;
@@ -108,9 +109,10 @@ void Rules::admitted(const api::Pod& pod, const Facts& facts) {
   Machine* machine = world_.machine(reconcile::node_of(pod));
   for (const auto& process : machine->processes()) {
     Shared<api::Pod> object = world_.server.pods.find(process.pod);
-    bool vanished = !process.dead && !(object && object->metadata.uid == process.uid);
+    bool same_tier = process.pod == pod.metadata.key();
+    bool vanished = same_tier && !process.dead && !(object && object->metadata.uid == process.uid);
     if (!vanished || lives_[process.uid].vanished_at >= facts.pods_listed) continue;
-    fail("5 a vanished pod is held",
+    fail("5 at most one pod per tier",
          fmt::format("lets in {} while the engine of {} ({}), which vanished, still runs",
                      pod.metadata.key().text(), process.pod.text(), process.uid));
   }
@@ -213,8 +215,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
 
 void Rules::adopted(const api::Pod& before) {
   if (before.metadata.controller())
-    fail("5 at most one pod object per tier",
-         "adopts " + before.metadata.key().text() + ", which has an owner");
+    fail("5 at most one pod per tier", "adopts " + before.metadata.key().text() + ", which has an owner");
 }
 
 // --- what is true at every moment

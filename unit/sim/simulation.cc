@@ -1,5 +1,6 @@
 #include "sim/simulation.h"
 
+#include "reconcile/window.h"
 #include "sim/replica.h"
 #include "sim/troubles.h"
 #include "sim/world.h"
@@ -11,11 +12,13 @@ namespace {
 constexpr int64_t election_millis = 250;
 constexpr int64_t collector_millis_min = 30, collector_millis_max = 600;
 constexpr int64_t silence_look_millis = 2'500;
+constexpr int64_t collector_look_millis = 1'500;
+constexpr int64_t calm_pace = 20;
 // Two start-up deadlines and the back-off between them, for each of a handful of tiers in a row.
 constexpr int64_t calm_millis_max = 45 * 60'000;
 constexpr int64_t quiet_millis = 5 * 60'000;  // longer than any back-off or deadline of a plan
 constexpr int64_t hour_millis = 60 * 60'000;
-constexpr int64_t steps_max = 400'000;
+constexpr int64_t steps_max = 60'000;
 
 // Owner: run().
 class Run {
@@ -43,7 +46,8 @@ class Run {
 };
 
 void Run::every(int64_t millis, std::function<void()> what) {
-  world_.time.after(millis, [this, millis, what] {
+  int64_t pace = world_.calm ? calm_pace : 1;  // when little happens, it is enough to look now and then
+  world_.time.after(millis * pace, [this, millis, what] {
     what();
     every(millis, what);
   });
@@ -134,6 +138,7 @@ Outcome Run::go() {
   connect();
   for (int i = 0; i < world_.plan.replicas; ++i) replicas_.push_back(std::make_unique<Replica>(world_, i));
   every(election_millis, [this] { election_.look(); });
+  every(collector_look_millis, [this] { collect_later(); });
   every(silence_look_millis, [this] { world_.rules.check_silence(); });
   troubles_.apply_stacks();
   for (const auto& incident : world_.plan.incidents)
@@ -143,8 +148,9 @@ Outcome Run::go() {
     world_.story.tell("", "--- calm ---");
     world_.calm = true;
     troubles_.end();
-    // What was set in motion in the storm ends within its own time.
-    fine = advance(world_.time.boot() + 180'000) && settle() && stay_settled();
+    // What was set in motion in the storm ends within its own time: the longest is that of an orphan that
+    // loads.
+    fine = advance(world_.time.boot() + reconcile::abandoned_millis + 60'000) && settle() && stay_settled();
   }
   Outcome outcome;
   outcome.broken = world_.rules.broken();
