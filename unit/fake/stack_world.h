@@ -1,6 +1,6 @@
 // Why: tests of deciding need stacks, nodes and pods as a cluster shows them: pods are rendered, read back
-// and status is stored by the product's own code, so that only what a test changes is made up. May not:
-// decide; what a test is about stands in the test.
+// and status is stored by the product's own code, so that only what a test changes is made up.
+// May not: decide; what a test is about stands in the test.
 #pragma once
 
 #include <list>
