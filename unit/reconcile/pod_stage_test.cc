@@ -124,3 +124,35 @@ TEST_CASE("a run is counted from the readiness gate to the end") {
   pod.conditions[0] = {std::string(names::readiness_gate), "False", "NotAnswering", "", noon - 11 * minute};
   CHECK(served_millis(pod) == 0);
 }
+
+TEST_CASE("a pod that terminates was told so when its grace period began") {
+  api::Pod pod = fake::a_pod("p", PodStage::Terminating);
+  CHECK(pod.metadata.deleted == noon - minute + 30'000);
+  CHECK(terminating_since(pod) == noon - minute);
+  CHECK(terminating_since(fake::a_pod("p", PodStage::Serving)) == 0);
+}
+
+TEST_CASE("a claim is what the annotation says, and unknown where it says nothing") {
+  planner::Claim claim = fake::gpu_claim(350);
+  api::Pod pod = fake::a_pod("p", PodStage::Serving, claim);
+  CHECK(claim_of(pod) == claim);
+  CHECK(claim_is_known(pod));
+  for (const char* text : {"", "{}", "null", "[1]", R"({"gpu":true,"gpuBytes":"1","gpuFractionMilli":1})",
+                           R"({"gpu":false,"gpuBytes":0,"gpuFractionMilli":0,"hostBytes":-1})"}) {
+    CAPTURE(text);
+    pod.metadata.annotations[std::string(names::annotation_claim)] = text;
+    CHECK_FALSE(claim_is_known(pod));
+    CHECK(claim_of(pod).gpu);  // it takes a device, for all we know
+  }
+  pod.metadata.annotations.clear();
+  CHECK_FALSE(claim_is_known(pod));
+}
+
+TEST_CASE("status keeps whole seconds, and so do the times that are compared with it") {
+  api::Pod pod = fake::a_pod("p", PodStage::Loading);
+  pod.metadata.annotations[std::string(names::annotation_admitted_at)] = format_micro_time(noon + 789);
+  CHECK(admitted_at(pod) == noon);
+  pod.phase = "Failed";
+  pod.engine.reset();
+  CHECK(ended_at(pod) == noon);
+}
