@@ -209,7 +209,8 @@ TierOutcome loading(const TierContext& c) {
   if (admitted_at(*c.pod) != 0) look_again(outcome, left);
   bool warming = c.probe && c.probe->phase == ProbePhase::WarmingUp;
   auto problem = pod_problem(*c.pod);
-  if (problem) look_again(outcome, admitted_at(*c.pod) + start_patience_millis - c.observed->now.wall);
+  int64_t patience = admitted_at(*c.pod) + start_patience_millis - c.observed->now.wall;
+  if (problem && patience > 0) look_again(outcome, patience);
   say(c, outcome, warming ? state::warming_up : state::starting,
       problem.value_or(Verdict{"Loading", loading_text(c)}));
   return outcome;

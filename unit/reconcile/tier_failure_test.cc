@@ -1,0 +1,220 @@
+#include "catch.h"
+#include "reconcile/failure.h"
+#include "reconcile/tier_step.h"
+#include "reconcile/tier_view.h"
+
+using namespace strix;
+using namespace strix::reconcile;
+using fake::noon;
+using fake::StackWorld;
+using test::View;
+
+namespace {
+
+// One pass over tier one, and its status stored as the API server keeps it.
+TierOutcome pass(StackWorld& world) {
+  TierOutcome outcome = step_up(View(world).tier("one"));
+  api::StackStatus status;
+  status.tiers = {outcome.status};
+  world.store(status);
+  return outcome;
+}
+
+bool deletes(const TierOutcome& outcome) {
+  return outcome.actions.size() == 1 && std::holds_alternative<DeletePod>(outcome.actions.front());
+}
+
+}  // namespace
+
+TEST_CASE("a pod that ended is counted once, told, waited for, and then made again") {
+  StackWorld world(1);
+  world.add_pod("one", PodStage::Ended, noon - 1'000);
+  TierOutcome first = pass(world);
+  CHECK(first.actions.empty());
+  CHECK(first.retry_after_millis == 1);
+  CHECK(first.status.state == "BackOff");
+  CHECK(first.status.reason == "Exited");
+  CHECK(first.status.restarts == 1);
+  CHECK(first.status.consecutive_failures == 1);
+  REQUIRE(first.status.last_failure);
+  CHECK(first.status.last_failure->time == noon - 1'000);
+
+  TierOutcome second = pass(world);
+  CHECK(second.actions.empty());
+  CHECK(second.status.restarts == 1);
+  CHECK(
+      second.status.message ==
+      "the engine exited with code 1; its pod's log may say more at 2026-02-03T11:59:59Z; the next try is at "
+      "2026-02-03T12:00:09Z (failure 1 in a row)");
+  REQUIRE(second.retry_after_millis);
+  CHECK(*second.retry_after_millis >= 9'000);
+  CHECK(*second.retry_after_millis < 10'000);
+
+  world.tick(*second.retry_after_millis - 1);
+  CHECK(pass(world).actions.empty());
+  world.tick(1);
+  TierOutcome last = pass(world);
+  CHECK(deletes(last));
+  CHECK(last.status.restarts == 1);
+
+  world.pods.clear();
+  TierOutcome again = pass(world);
+  CHECK(again.actions.size() == 1);
+  CHECK(std::holds_alternative<CreatePod>(again.actions.front()));
+  CHECK(again.status.consecutive_failures == 1);
+}
+
+TEST_CASE("a failed pod of an outdated template is replaced at once") {
+  StackWorld world(1);
+  world.add_pod("one", PodStage::Ended, noon - 1'000);
+  world.tier("one").context_length_tokens = 4096;
+  CHECK(deletes(pass(world)));
+}
+
+TEST_CASE("failures in a row are counted until a run was good") {
+  StackWorld world(1);
+  for (int i = 1; i <= 3; ++i) {
+    world.pods.clear();
+    world.add_pod("one", PodStage::Ended, noon + i * 1'000);
+    CHECK(pass(world).status.consecutive_failures == i);
+  }
+  world.pods.clear();
+  api::Pod& pod = world.add_pod("one", PodStage::Ended, noon + 3'600'000);
+  pod.conditions = {{std::string(names::readiness_gate), "True", "", "", noon + 3'000'000}};
+  TierOutcome after = pass(world);
+  CHECK(after.status.consecutive_failures == 1);
+  CHECK(after.status.restarts == 4);
+}
+
+TEST_CASE("a start that takes too long is a failure that is counted once, and its pod is deleted") {
+  StackWorld world(1);
+  world.tier("one").probe.startup_deadline_seconds = 60;
+  // Let in at a fraction of a second, as it happens.
+  world.add_pod("one", PodStage::Loading, noon - 60'000 + 300);
+  world.probe("one", ProbePhase::Loading);
+  world.tick(1'000);
+  TierOutcome first = pass(world);
+  CHECK(first.actions.empty());
+  CHECK(first.status.state == "BackOff");
+  CHECK(first.status.reason == "StartupDeadlineExceeded");
+  CHECK(
+      first.status.message ==
+      "not serving 1m after it was let in (the engine loads the model); probe.startupDeadlineSeconds allows "
+      "longer");
+  CHECK(first.status.restarts == 1);
+  TierOutcome second = pass(world);
+  CHECK(deletes(second));
+  CHECK(second.status.state == "Stopping");
+  CHECK(second.status.restarts == 1);
+}
+
+TEST_CASE("an image that cannot be pulled gives the window to somebody else") {
+  StackWorld world(1);
+  api::Pod& pod = world.add_pod("one", PodStage::Loading, noon + 300);
+  pod.engine->running = false;
+  pod.engine->waiting_reason = "ImagePullBackOff";
+  pod.engine->waiting_message = "no such image";
+  world.tick(5'000);
+  TierOutcome early = pass(world);
+  CHECK(early.status.state == "Starting");
+  CHECK(early.status.reason == "ImagePullBackOff");
+  REQUIRE(early.retry_after_millis);
+  CHECK(*early.retry_after_millis <= start_patience_millis);
+  world.tick(20'000);
+  TierOutcome first = pass(world);
+  CHECK(first.status.state == "BackOff");
+  CHECK(first.status.last_failure->failure_class == "ImagePullFailed");
+  TierOutcome second = pass(world);
+  CHECK(deletes(second));
+  CHECK(second.status.restarts == 1);
+}
+
+TEST_CASE("a pod that was evicted before its engine ran is counted once") {
+  StackWorld world(1);
+  api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 60'000 + 300);
+  pod.engine.reset();
+  pod.reason = "Evicted";
+  CHECK(pass(world).status.restarts == 1);
+  TierOutcome second = pass(world);
+  CHECK(second.status.restarts == 1);
+  world.tick(600'000);
+  CHECK(deletes(pass(world)));
+}
+
+TEST_CASE("what keeps a pod from starting is looked at again in time, and not all the time") {
+  struct Case {
+    const char* what;
+    const char* waiting;
+    const char* scheduled;
+    bool by_hand;  // somebody removed the gate: nobody knows when
+  };
+  for (const Case& c :
+       {Case{"no room", "", "Unschedulable", false}, Case{"no room, by hand", "", "Unschedulable", true},
+        Case{"a crash loop", "CrashLoopBackOff", "", false},
+        Case{"no image, by hand", "ErrImagePull", "", true}}) {
+    CAPTURE(c.what);
+    StackWorld world(1);
+    api::Pod& pod = world.add_pod("one", PodStage::Loading, noon - 60'000);
+    pod.engine->running = false;
+    pod.engine->waiting_reason = c.waiting;
+    if (*c.scheduled) pod.conditions = {{"PodScheduled", "False", c.scheduled, "0/1 nodes", noon}};
+    if (c.by_hand) pod.metadata.annotations.erase(std::string(names::annotation_admitted_at));
+    pass(world);
+    TierOutcome outcome = pass(world);
+    CHECK(outcome.status.state == "Starting");
+    CHECK(outcome.retry_after_millis.value_or(1'000'000) >= 1'000);
+  }
+}
+
+TEST_CASE("what the log says is the failure's class and sentence") {
+  StackWorld world(1);
+  api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+  world.diagnoses[pod.metadata.uid] = {
+      "FlagMismatch", engines::Treatment::GiveUp, "the image knows no --x", {}};
+  TierOutcome first = pass(world);
+  CHECK(first.status.state == "BackOff");
+  CHECK(first.status.last_failure->failure_class == "FlagMismatch");
+  CHECK(first.status.last_failure->message == "the image knows no --x (exit code 1)");
+  world.diagnoses.clear();  // read once
+  world.tick(3'600'000);
+  TierOutcome second = pass(world);
+  CHECK(second.actions.empty());
+  CHECK_FALSE(second.retry_after_millis);
+  CHECK(second.status.state == "GivenUp");
+  CHECK(second.status.last_failure->failure_class == "FlagMismatch");
+
+  world.stack.metadata.annotations[std::string(names::annotation_clear_failures)] = "again";
+  CHECK(deletes(pass(world)));
+}
+
+TEST_CASE("a tier that is held back waits with the pod that failed, for its log") {
+  StackWorld world(1);
+  api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+  world.diagnoses[pod.metadata.uid] = {"GpuFault", engines::Treatment::Quarantine, "the GPU hung", {}};
+  pass(world);
+  TierOutcome held = pass(world);
+  CHECK(held.status.state == "Quarantined");
+  CHECK(held.actions.empty());
+  // Somebody deletes the pod: no other is made.
+  world.pods.clear();
+  TierOutcome gone = pass(world);
+  CHECK(gone.status.state == "Quarantined");
+  CHECK(gone.actions.empty());
+}
+
+TEST_CASE("a gated pod of a tier that backs off waits for its time") {
+  StackWorld world(1);
+  world.add_pod("one", PodStage::Ended, noon - 1'000);
+  pass(world);
+  world.pods.clear();
+  world.add_pod("one", PodStage::Gated);
+  TierOutcome waiting = pass(world);
+  CHECK(waiting.status.state == "BackOff");
+  CHECK(waiting.status.reason == "Exited");
+  CHECK_FALSE(waiting.request);
+  REQUIRE(waiting.retry_after_millis);
+  world.tick(*waiting.retry_after_millis);
+  TierOutcome asking = pass(world);
+  CHECK(asking.request);
+  CHECK(asking.status.state == "Waiting");
+}
