@@ -143,6 +143,18 @@ struct Function {
   size_t first = 0, last = 0;  // lines
 };
 
+// What a template is of: `class Queue {` of `template <class T> class Queue {`; empty when the next line says
+// that.
+inline std::string_view without_template(std::string_view code) {
+  if (!code.starts_with("template")) return code;
+  size_t depth = 0;
+  for (size_t i = 0; i < code.size(); ++i) {
+    if (code[i] == '<') ++depth;
+    if (code[i] == '>' && --depth == 0) return code.substr(std::min(code.size(), i + 2));
+  }
+  return "";
+}
+
 // Functions outside classes: from a line at column 0 to the closing brace there.
 inline std::vector<Function> functions_of(const Source& source) {
   static constexpr std::string_view no_function[] = {
@@ -158,10 +170,13 @@ inline std::vector<Function> functions_of(const Source& source) {
       open = false;
       continue;
     }
+    std::string_view head = without_template(code);
+    if (head.empty()) continue;
     if (!open) {
       first = i;
-      counts = std::none_of(std::begin(no_function), std::end(no_function),
-                            [&](std::string_view word) { return code.starts_with(word); });
+      bool data = head.ends_with("= {");
+      counts = !data && std::none_of(std::begin(no_function), std::end(no_function),
+                                     [&](std::string_view word) { return head.starts_with(word); });
     }
     size_t end = code.find_last_not_of(' ');
     bool ended = code[0] == '#' || code[end] == ';' ||

@@ -128,16 +128,19 @@ TEST_CASE("the scanner tells code, comments and literals apart") {
   REQUIRE(sample.lines[4].code == "char d = '';");
 }
 
-TEST_CASE("the scanner finds functions and their lengths") {
+TEST_CASE("the scanner finds functions and their lengths, and knows data and classes from them") {
   Source sample = from_text(
       "namespace a {\nint f();\nint one() { return 1; }\nint two(int x,\n        int y) {\n  return x;\n}\n"
       "struct S {\n  int g() {\n    return 1;\n  }\n};\nconst int x[] = {\n    1,\n};\nvoid three() "
-      "{\n}\n}\n");
+      "{\n}\n"
+      "const T t = {\n    1,\n};\ntemplate <class T>\nclass C {\n  int g();\n};\n"
+      "template <class T>\nint four() {\n  return 4;\n}\n}\n");
   auto found = functions_of(sample);
   REQUIRE(found.size() == 3);
   REQUIRE(found[0].first == 3);
   REQUIRE(found[0].last == 6);
-  REQUIRE(found[2].first == 15);
+  REQUIRE(found[1].first == 15);
+  REQUIRE(found[2].first == 25);
 }
 
 TEST_CASE("folders include only what lies below them") {
