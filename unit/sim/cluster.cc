@@ -47,12 +47,24 @@ SimCluster::Fate SimCluster::draw_fate(bool write) {
 }
 
 template <class T>
-Result<T> SimCluster::exchange(bool write, std::string what, std::function<Result<T>()> effect) {
+Result<T> SimCluster::exchange(bool write, std::string what, std::function<Result<T>()> effect, bool opens) {
   if (!write) return send<T>(draw_fate(false), std::move(what), std::move(effect));
   if (!host_.may_write()) return Error{ErrorKind::Canceled, "not the leader any more", 0};
   ++world_.writes;
   Fate fate = draw_fate(true);
   bool dies = dice_.chance(world_.plan.rates.crash), sent = dice_.chance(600);
+  if (!world_.calm && opens && host_.doomed()) {
+    fate = {};
+    fate.there_millis = dice_.between(1'000, 20'000);
+    host_.crash("while a write is on its way");
+    // Short of memory, the kernel takes an engine with it.
+    Machine& machine = world_.machines[static_cast<size_t>(dice_.between(0, 2)) % world_.machines.size()];
+    for (const auto& process : machine.processes())
+      if (process.answers(world_.time.boot()) && dice_.chance(500)) {
+        machine.kill(process.uid, 137);
+        break;
+      }
+  }
   if (!world_.calm && dies && !sent) {
     host_.crash("before a write");
     host_.fiber().suspend();
@@ -66,11 +78,13 @@ Result<T> SimCluster::send(const Fate& fate, std::string what, std::function<Res
   auto answer = std::make_shared<std::optional<Result<T>>>();
   World& world = world_;
   if (fate.arrives) {
-    auto arrive = [&world, answer, effect = std::move(effect), refused = fate.refused, name = name_, what] {
+    auto arrive = [&world, answer, effect = std::move(effect), refused = fate.refused, name = name_, what,
+                   sender = std::weak_ptr<int>(alive_)] {
       if (refused) {
         *answer = *refused;
       } else {
-        std::string before = std::exchange(world.actor, "operator " + name);
+        std::string before =
+            std::exchange(world.actor, "operator " + name + (sender.expired() ? " (dead)" : ""));
         *answer = effect();
         world.actor = before;
       }
@@ -122,9 +136,11 @@ Status SimCluster::set_serving(const reconcile::PodRef& ref, bool serving, std::
   api::PodCondition condition{std::string(names::readiness_gate), serving ? "True" : "False",
                               std::string(reason), message, whole_seconds(now)};
   bool draining = reason == names::serving_draining;
-  auto effect = [&world = world_, ref, condition, serving, draining, facts = facts_of(ref, "")]() -> Status {
+  Preconditions given{ref.uid, draining ? ref.resource_version : ""};
+  auto effect = [&world = world_, ref, condition, serving, draining, given,
+                 facts = facts_of(ref, "")]() -> Status {
     Shared<api::Pod> before = world.server.pods.find(ref.name);
-    Status done = world.server.patch_pod(ref.name, {ref.uid, ""}, [&](api::Pod& pod) {
+    Status done = world.server.patch_pod(ref.name, given, [&](api::Pod& pod) {
       for (auto& known : pod.conditions) {
         if (known.type != condition.type) continue;
         bool same = known.status == condition.status && known.reason == condition.reason &&
@@ -140,7 +156,7 @@ Status SimCluster::set_serving(const reconcile::PodRef& ref, bool serving, std::
   };
   return exchange<Unit>(
       true, fmt::format("sets serving {} of {} to {} ({})", ref.uid, ref.name.text(), serving, reason),
-      std::move(effect));
+      std::move(effect), draining);
 }
 
 Status SimCluster::admit_pod(const reconcile::PodRef& ref, WallMillis now) {
@@ -155,7 +171,8 @@ Status SimCluster::admit_pod(const reconcile::PodRef& ref, WallMillis now) {
     if (done) world.rules.admitted(*world.server.pods.find(ref.name), facts);
     return done;
   };
-  return exchange<Unit>(true, fmt::format("lets in {} ({})", ref.name.text(), ref.uid), std::move(effect));
+  return exchange<Unit>(true, fmt::format("lets in {} ({})", ref.name.text(), ref.uid), std::move(effect),
+                        true);
 }
 
 Status SimCluster::vouch_for_pod(const reconcile::PodRef& ref, const std::string& leader) {

@@ -23,6 +23,7 @@ class Host {
   virtual Fiber& fiber() = 0;             // that runs now
   virtual void resume(Fiber& fiber) = 0;  // when its answer is there
   virtual void crash(const char* why) = 0;
+  virtual bool doomed() const = 0;  // ends at its next write that opens a window, which arrives late
 };
 
 // Owner: one operator process. What is on its way outlives it.
@@ -61,7 +62,7 @@ class SimCluster : public reconcile::Cluster {
   };
   Fate draw_fate(bool write);
   template <class T>
-  Result<T> exchange(bool write, std::string what, std::function<Result<T>()> effect);
+  Result<T> exchange(bool write, std::string what, std::function<Result<T>()> effect, bool opens = false);
   template <class T>
   Result<T> send(const Fate& fate, std::string what, std::function<Result<T>()> effect);
   Facts facts_of(const reconcile::PodRef& pod, const std::string& stack) const;

@@ -39,7 +39,7 @@ Process::Process(World& world, std::string name, uint64_t seed, std::function<vo
   world_.time.after(dice_.between(5, 400), [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired()) return;
     cache_.list();
-    synced_ = true;
+    synced_at_ = world_.time.boot();
   });
 }
 

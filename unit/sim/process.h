@@ -26,7 +26,8 @@ class Process : public Host {
   ~Process() override;
 
   LaggingCache& cache() { return cache_; }
-  bool synced() const { return synced_; }
+  bool synced() const { return synced_at_ != never; }
+  BootMillis synced_at() const { return synced_at_; }
   bool leading() const { return leading_; }
   void lead();
   void lose();       // the lease: writes are refused from now on, and the process ends
@@ -38,6 +39,8 @@ class Process : public Host {
   Fiber& fiber() override { return *current_; }
   void resume(Fiber& fiber) override;
   void crash(const char* why) override;
+  bool doomed() const override { return doomed_; }
+  void doom() { doomed_ = true; }
 
  private:
   void add(const std::string& key, kube::Urgency urgency = kube::Urgency::Normal);
@@ -67,8 +70,8 @@ class Process : public Host {
   DefectiveProber defective_prober_;
   reconcile::NodeReconciler nodes_;
   reconcile::StackReconciler stacks_;
-  bool synced_ = false, leading_ = false, lost_ = false, ending_ = false;
-  BootMillis pump_at_ = never;
+  bool leading_ = false, lost_ = false, ending_ = false, doomed_ = false;
+  BootMillis pump_at_ = never, synced_at_ = never;
   int64_t passes_made_ = 0;
   Fiber* current_ = nullptr;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);

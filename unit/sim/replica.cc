@@ -38,7 +38,7 @@ void Election::look() {
     Process* process = replicas_[(first + i) % replicas_.size()]->process();
     if (!process || !process->synced() || process->leading()) continue;
     process->lead();
-    world_.rules.leader_changed();
+    world_.rules.leader_changed(process->synced_at());
     if (!all_lead) return;
   }
 }

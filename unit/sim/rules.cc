@@ -39,8 +39,9 @@ void Rules::fail(std::string rule, std::string what) {
   broken_ = Violation{std::move(rule), std::move(what)};
 }
 
-void Rules::leader_changed() {
+void Rules::leader_changed(BootMillis knows_since) {
   leader_since_ = world_.time.boot();
+  knows_since_ = knows_since;
 }
 
 // --- what changed
@@ -53,6 +54,7 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
   if (holds && !life.holds_window) {
     life.holds_window_since = now;
     life.by_operator = world_.actor.starts_with("operator");
+    life.by_late_drain = world_.actor.ends_with("(dead)") && reconcile::stage_of(*after) != PodStage::Loading;
   }
   life.holds_window = holds;
   if (before && is_serving(*before) && !(after && is_serving(*after)))
@@ -89,29 +91,34 @@ void Rules::ours(const api::Pod& pod, const char* verb) {
        fmt::format("{} pod {}, which is no stack's", verb, pod.metadata.key().text()));
 }
 
-void Rules::window_free(const api::Pod& pod, BootMillis listed, const char* verb) {
+void Rules::window_free(const api::Pod& pod, BootMillis listed, bool drains) {
   std::string node = reconcile::node_of(pod);
   for (const auto& [key, other] : world_.server.pods.objects) {
     if (other->metadata.uid == pod.metadata.uid || reconcile::node_of(*other) != node) continue;
     // A person who orphans a tier that loads or drains leaves nobody to close its window.
     if (!reconcile::holds_window(*other) || !other->metadata.controller()) continue;
     const Life& life = lives_[other->metadata.uid];
-    // What somebody else did after the operator looked could not be known.
-    if (!life.by_operator && life.holds_window_since >= listed) continue;
-    return fail("1 one load window per node", fmt::format("{} {} on {} while {} holds the window", verb,
-                                                          pod.metadata.key().text(), node, key.text()));
+    // What somebody else did after the operator looked could not be known. Nor could a drain that a dead
+    // leader began with a late write; two drains at once only give memory back.
+    bool unknown = !life.by_operator || (life.by_late_drain && drains);
+    if (unknown && life.holds_window_since >= listed) continue;
+    return fail("1 one load window per node",
+                fmt::format("{} {} on {} while {} holds the window", drains ? "drains" : "lets in",
+                            pod.metadata.key().text(), node, key.text()));
   }
 }
 
 void Rules::admitted(const api::Pod& pod, const Facts& facts) {
   ours(pod, "lets in");
-  window_free(pod, facts.pods_listed, "lets in");
+  window_free(pod, facts.pods_listed, false);
   Machine* machine = world_.machine(reconcile::node_of(pod));
   for (const auto& process : machine->processes()) {
     Shared<api::Pod> object = world_.server.pods.find(process.pod);
     bool same_tier = process.pod == pod.metadata.key();
     bool vanished = same_tier && !process.dead && !(object && object->metadata.uid == process.uid);
-    if (!vanished || lives_[process.uid].vanished_at >= facts.pods_listed) continue;
+    BootMillis vanished_at = lives_[process.uid].vanished_at;
+    // Nothing in the cluster says what vanished before a process began to watch.
+    if (!vanished || vanished_at >= facts.pods_listed || vanished_at <= knows_since_) continue;
     fail("5 at most one pod per tier",
          fmt::format("lets in {} while the engine of {} ({}), which vanished, still runs",
                      pod.metadata.key().text(), process.pod.text(), process.uid));
@@ -167,7 +174,7 @@ void Rules::order_kept(const api::Pod& pod) {
 
 void Rules::served(const api::Pod& before, bool serving, bool draining, const Facts& facts) {
   ours(before, "changes the serving condition of");
-  if (draining) window_free(before, facts.pods_listed, "drains");
+  if (draining) window_free(before, facts.pods_listed, true);
   if (!serving) return;
   Machine* machine = world_.machine(reconcile::node_of(before));
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
@@ -238,7 +245,9 @@ void Rules::check_memory() {
       if (!process.holds(world_.time.boot())) continue;
       Shared<api::Pod> pod = world_.server.pods.find(process.pod);
       bool counted = pod && pod->metadata.uid == process.uid && reconcile::holds_memory(*pod);
-      if (!counted) add(process.uid, process.spec);
+      bool unknown = !process.dead && !(pod && pod->metadata.uid == process.uid) &&
+                     lives_[process.uid].vanished_at <= knows_since_;
+      if (!counted && !unknown) add(process.uid, process.spec);
     }
     planner::Totals totals = planner::total_of(held);
     const api::NodeProfile& profile = machine.profile();

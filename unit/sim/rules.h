@@ -43,7 +43,8 @@ class Rules {
   void deleted(const api::Pod& before, const reconcile::PodRef& given);
   void adopted(const api::Pod& before);
 
-  void leader_changed();
+  // `knows_since`: since when its informers have watched.
+  void leader_changed(BootMillis knows_since);
   void check_memory();   // after every step
   void check_silence();  // now and then
   void check_settled();  // at the end: everything runs, or its status names the wait
@@ -51,10 +52,10 @@ class Rules {
  private:
   struct Life {  // of one pod
     BootMillis holds_window_since = 0, served_until = 0, draining_since = 0, silent_since = 0;
-    bool holds_window = false, by_operator = false, vanished = false, serving = false;
+    bool holds_window = false, by_operator = false, by_late_drain = false, vanished = false, serving = false;
     BootMillis vanished_at = 0;
   };
-  void window_free(const api::Pod& pod, BootMillis listed, const char* verb);
+  void window_free(const api::Pod& pod, BootMillis listed, bool drains);
   void order_kept(const api::Pod& pod);
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
   void still_wanted(const api::Pod& pod, const Facts& facts);
@@ -69,7 +70,7 @@ class Rules {
   std::map<std::string, BootMillis> tier_served_, tier_failed_;  // by "namespace/stack-tier"
   std::map<std::string, std::string> tier_failed_hash_;
   std::map<api::NamespacedName, BootMillis> stack_edited_;
-  BootMillis leader_since_ = 0;
+  BootMillis leader_since_ = 0, knows_since_ = 0;
 };
 
 }  // namespace strix::sim

@@ -18,7 +18,7 @@ constexpr int64_t calm_pace = 20;
 constexpr int64_t calm_millis_max = 45 * 60'000;
 constexpr int64_t quiet_millis = 5 * 60'000;  // longer than any back-off or deadline of a plan
 constexpr int64_t hour_millis = 60 * 60'000;
-constexpr int64_t steps_max = 60'000;
+constexpr int64_t steps_max = 400'000;
 
 // Owner: run().
 class Run {

@@ -139,9 +139,28 @@ void Troubles::machines(const Incident& incident) {
   world_.time.after(incident.millis, [&machine] { machine.cordon(false); });
 }
 
+// It ends in the middle of opening a window; and while nobody leads, a person wants something else.
+void Troubles::doom(const Incident& incident) {
+  Process* process = election_.leader();
+  if (!process) return;
+  process->doom();
+  after_doom(incident);
+}
+
+void Troubles::after_doom(const Incident& incident) {
+  world_.time.after(100, [this, incident] {
+    Process* process = election_.leader();
+    if (process && process->doomed()) return after_doom(incident);
+    Incident wish = incident;
+    wish.trouble = incident.amount % 4 == 1 ? Trouble::EditContext : Trouble::SwitchTier;
+    if (!world_.calm) edit(wish);
+  });
+}
+
 void Troubles::operators(const Incident& incident) {
   switch (incident.trouble) {
     case Trouble::CrashOperator:
+      if (incident.amount % 2 != 0) return doom(incident);
       if (Process* process = election_.leader()) process->crash("by a signal");
       return;
     case Trouble::LoseLease:

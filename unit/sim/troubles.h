@@ -25,6 +25,8 @@ class Troubles {
   void remove(const Incident& incident);
   void pods(const Incident& incident);
   void machines(const Incident& incident);
+  void doom(const Incident& incident);
+  void after_doom(const Incident& incident);
   void operators(const Incident& incident);
   void apply(size_t index);
   void foreign_pod(const Incident& incident);
