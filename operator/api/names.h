@@ -71,6 +71,38 @@ inline constexpr std::string_view reason_deleting = "Deleting";
 inline constexpr std::string_view reason_given_up = "GivenUp";
 inline constexpr std::string_view reason_quarantined = "Quarantined";
 
+// Reasons of a tier's state, beside those above, what a failure is called, and the kubelet's own words.
+inline constexpr std::string_view reason_previous_pod_terminating = "PreviousPodTerminating";
+inline constexpr std::string_view reason_pod_name_taken = "PodNameTaken";
+inline constexpr std::string_view reason_service_name_taken = "ServiceNameTaken";
+inline constexpr std::string_view reason_refused = "Refused";
+inline constexpr std::string_view reason_predecessor = "Predecessor";
+inline constexpr std::string_view reason_preparing = "Preparing";
+inline constexpr std::string_view reason_adopting = "Adopting";
+inline constexpr std::string_view reason_load_window = "LoadWindow";
+inline constexpr std::string_view reason_device_not_allocatable = "DeviceNotAllocatable";
+inline constexpr std::string_view reason_claim_unknown = "ClaimUnknown";
+inline constexpr std::string_view reason_previous_pod_vanished = "PreviousPodVanished";
+inline constexpr std::string_view reason_memory_settling = "MemorySettling";
+inline constexpr std::string_view reason_unschedulable = "Unschedulable";
+inline constexpr std::string_view reason_loading = "Loading";
+inline constexpr std::string_view reason_serving = "Serving";
+inline constexpr std::string_view reason_recovered = "Recovered";
+inline constexpr std::string_view reason_terminating = "Terminating";
+inline constexpr std::string_view reason_replacing = "Replacing";
+inline constexpr std::string_view reason_stopped = "Stopped";
+
+// Classes of failures that the pod itself tells; those that the log tells are in engines/failure_table.cc.
+inline constexpr std::string_view failure_killed = "Killed";
+inline constexpr std::string_view failure_exited = "Exited";
+inline constexpr std::string_view failure_out_of_memory_killed = "OutOfMemoryKilled";
+inline constexpr std::string_view failure_evicted = "Evicted";
+inline constexpr std::string_view failure_rejected = "Rejected";
+inline constexpr std::string_view failure_vanished = "Vanished";
+inline constexpr std::string_view failure_startup_deadline_exceeded = "StartupDeadlineExceeded";
+inline constexpr std::string_view failure_image_pull_failed = "ImagePullFailed";
+inline constexpr std::string_view failure_container_not_created = "ContainerNotCreated";
+
 // Reasons of the pod condition inference.strix.dev/serving.
 inline constexpr std::string_view serving_warm = "WarmedUp";
 inline constexpr std::string_view serving_draining = "Draining";

@@ -67,7 +67,9 @@ Status KubeCluster::patch_pod(const reconcile::PodRef& pod, std::string_view sub
 
 Status KubeCluster::set_serving(const reconcile::PodRef& pod, bool serving, std::string_view reason,
                                 const std::string& message, WallMillis now) {
-  json::Writer w = begin_pod_patch(pod, false);
+  // A drain takes the load window: what it was decided on has to be true still when it arrives.
+  bool takes_window = reason == names::serving_draining;
+  json::Writer w = begin_pod_patch(pod, takes_window);
   w.end_object().key("status").begin_object().key("conditions").begin_array().begin_object();
   w.key("type").string(names::readiness_gate);
   w.member("status", serving ? "True" : "False").key("reason").string(reason);

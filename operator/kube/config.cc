@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/yaml.h"
 #include "kube/credentials.h"
 
@@ -111,35 +112,6 @@ Status merge_text(const std::string& text, const std::string& file, Merged* into
   return merge_list(root["contexts"], "context", file, &into->contexts);
 }
 
-// Standard alphabet; blanks and line breaks are skipped, as YAML folds long values.
-std::optional<std::string> decode_base64(std::string_view text) {
-  static constexpr std::string_view alphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
-  uint32_t held = 0;
-  int held_bits = 0;
-  size_t symbols = 0, padding = 0;
-  for (char c : text) {
-    if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
-    ++symbols;
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
-    size_t value = alphabet.find(c);
-    if (value == std::string_view::npos || padding > 0) return std::nullopt;
-    held = (held << 6 | static_cast<uint32_t>(value)) & 0xFFFFFF;
-    held_bits += 6;
-    if (held_bits >= 8) {
-      held_bits -= 8;
-      bytes += static_cast<char>(held >> held_bits & 0xFF);
-    }
-  }
-  if (symbols % 4 != 0 || padding > 2) return std::nullopt;
-  return bytes;
-}
-
 // A path in a kubeconfig is relative to the folder of that file.
 std::string resolve(const std::string& path, const std::string& kubeconfig) {
   if (path.empty() || path.front() == '/') return path;
@@ -155,7 +127,7 @@ Error in_section(const Section& section, std::string_view field, std::string_vie
 Result<std::string> pem_of(const Section& section, const std::string& field) {
   std::string pem;
   if (std::string data = section[field + "-data"]; !data.empty()) {
-    auto decoded = decode_base64(data);
+    auto decoded = base64_decode(data);
     if (!decoded) return in_section(section, field + "-data", "is not base64");
     pem = std::move(*decoded);
   } else if (std::string path = resolve(section[field], section.file); !path.empty()) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <span>
 
+#include "api/names.h"
 #include "base/hash.h"
 #include "reconcile/pod_stage.h"
 
@@ -30,7 +31,9 @@ api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis
   failure.time = ended_at(pod);
   if (!pod.engine || !pod.engine->terminated) {
     bool evicted = pod.reason == "Evicted";
-    failure.failure_class = evicted ? "Evicted" : pod.reason.empty() ? "Vanished" : "Rejected";
+    failure.failure_class = evicted              ? names::failure_evicted
+                            : pod.reason.empty() ? names::failure_vanished
+                                                 : names::failure_rejected;
     failure.message = fmt::format("the pod ended before its engine did ({}{}{})",
                                   pod.reason.empty() ? "no reason given" : pod.reason,
                                   pod.message.empty() ? "" : ": ", pod.message);
@@ -44,13 +47,13 @@ api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis
     failure.failure_class = diagnosis->failure_class;
     failure.message = fmt::format("{} (exit code {})", diagnosis->message, engine.exit_code);
   } else if (engine.terminated_reason == "OOMKilled") {
-    failure.failure_class = "OutOfMemoryKilled";
+    failure.failure_class = names::failure_out_of_memory_killed;
     failure.message = "the kernel killed the engine for lack of memory (exit code 137)";
   } else if (signal != 0) {
-    failure.failure_class = "Killed";
+    failure.failure_class = names::failure_killed;
     failure.message = fmt::format("the engine was killed by signal {}; its pod's log may say more", signal);
   } else {
-    failure.failure_class = "Exited";
+    failure.failure_class = names::failure_exited;
     failure.message =
         fmt::format("the engine exited with code {}; its pod's log may say more", engine.exit_code);
   }
@@ -67,7 +70,7 @@ std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
   bool image = one_of(pod.engine->waiting_reason, image_reasons);
   if (!image && !one_of(pod.engine->waiting_reason, config_reasons)) return {};
   api::Failure failure;
-  failure.failure_class = image ? "ImagePullFailed" : "ContainerNotCreated";
+  failure.failure_class = image ? names::failure_image_pull_failed : names::failure_container_not_created;
   failure.time = admitted_at(pod) + start_patience_millis;
   failure.message =
       fmt::format("{}: {}", pod.engine->waiting_reason,
@@ -86,7 +89,7 @@ std::string subject_of(std::string_view failure_class, const api::StackSpec& spe
 api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier,
                                       const std::string& last_probe) {
   api::Failure failure;
-  failure.failure_class = "StartupDeadlineExceeded";
+  failure.failure_class = names::failure_startup_deadline_exceeded;
   failure.time = admitted_at(pod) + tier.probe.startup_deadline_seconds * 1000LL;
   failure.message =
       fmt::format("not serving {} after it was let in ({}); probe.startupDeadlineSeconds allows longer",

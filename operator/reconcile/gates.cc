@@ -12,10 +12,10 @@ namespace {
 std::optional<Verdict> name_taken(const TierContext& c) {
   if (c.pod && !c.pod_is_ours() && !c.pod_is_orphan()) {
     if (c.pod->metadata.deleting())
-      return Verdict{"PreviousPodTerminating",
+      return Verdict{names::reason_previous_pod_terminating,
                      fmt::format("waits until pod {} of an earlier stack is gone", c.pod_name())};
     return Verdict{
-        "PodNameTaken",
+        names::reason_pod_name_taken,
         fmt::format("pod {} exists and belongs to something else; delete or rename it", c.pod_name())};
   }
   auto refused = c.observed->refusals.find(c.tier->name);
@@ -70,12 +70,12 @@ std::optional<Verdict> predecessors(const TierContext& c) {
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
   if (waiting.empty()) return std::nullopt;
-  return Verdict{"Predecessor", "waits until it serves: " + waiting};
+  return Verdict{names::reason_predecessor, "waits until it serves: " + waiting};
 }
 
 std::optional<Verdict> finalizer(const TierContext& c) {
   if (c.observed->stack->metadata.has_finalizer(names::finalizer)) return std::nullopt;
-  return Verdict{"Preparing", "waits until the stack carries its finalizer"};
+  return Verdict{names::reason_preparing, "waits until the stack carries its finalizer"};
 }
 
 std::optional<Verdict> back_off(const TierContext& c) {

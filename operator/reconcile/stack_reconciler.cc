@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/names.h"
 #include "reconcile/failure.h"
 
 namespace strix::reconcile {
@@ -211,7 +212,7 @@ Status StackReconciler::remember_refusal(const Error& error, const std::string& 
   std::string message =
       is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", object)
                : fmt::format("the API server refuses {}: {}", object, error.text);
-  memory.refusals[tier] = {{is_taken ? std::string(taken) : "Refused", std::move(message)},
+  memory.refusals[tier] = {{is_taken ? taken : names::reason_refused, std::move(message)},
                            now + refusal_millis};
   return success();
 }
@@ -235,7 +236,7 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
             api::NamespacedName name{ns, a.name};
             Status done = ports_.cluster->create_pod(ns, a.body);
             if (done) memory.expectations.expect_change(pod_object(name), "", boot);
-            return refusable(done, a.tier, "PodNameTaken", pod_object(name));
+            return refusable(done, a.tier, names::reason_pod_name_taken, pod_object(name));
           },
           [&](const DeletePod& a) {
             Status done = ports_.cluster->delete_pod(a.pod);
@@ -251,7 +252,7 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
           [&](const CreateService& a) {
             Status done = ports_.cluster->create_service(ns, a.body);
             if (done) memory.expectations.expect_change(service_object(a.name), "", boot);
-            return refusable(done, a.tier, "ServiceNameTaken", service_object(a.name));
+            return refusable(done, a.tier, names::reason_service_name_taken, service_object(a.name));
           },
           [&](const ApplyService& a) -> Status {
             Status done = ports_.cluster->apply_service(ns, a.name, a.body);

@@ -111,11 +111,12 @@ TierOutcome without_pod(const TierContext& c) {
   }
   if (c.pod && c.pod_is_orphan()) {
     outcome.actions.push_back(AdoptPod{c.tier->name, c.pod_ref()});
-    say(c, outcome, state::waiting, "Adopting", "takes over the pod that an earlier stack left running");
+    say(c, outcome, state::waiting, names::reason_adopting,
+        "takes over the pod that an earlier stack left running");
     return outcome;
   }
   outcome.actions.push_back(CreatePod{c.tier->name, c.rendered->name, c.rendered->body});
-  say(c, outcome, state::waiting, "Preparing", "its pod is being created");
+  say(c, outcome, state::waiting, names::reason_preparing, "its pod is being created");
   return outcome;
 }
 
@@ -132,8 +133,8 @@ TierOutcome gated(const TierContext& c) {
     outcome.request = request(c, WindowRequest::Kind::Claim);
     auto told = window_verdict(c);
     say(c, outcome, state::waiting,
-        told.value_or(
-            Verdict{"LoadWindow", fmt::format("waits for the load window of node {}", node_of(*c.pod))}));
+        told.value_or(Verdict{names::reason_load_window,
+                              fmt::format("waits for the load window of node {}", node_of(*c.pod))}));
   }
   return outcome;
 }
@@ -146,8 +147,8 @@ std::optional<Verdict> pod_problem(const api::Pod& pod) {
                                                    ? pod.engine->waiting_reason
                                                    : pod.engine->waiting_message};
   const api::PodCondition* scheduled = pod.condition("PodScheduled");
-  if (scheduled && scheduled->status == "False" && scheduled->reason == "Unschedulable")
-    return Verdict{"Unschedulable", scheduled->message};
+  if (scheduled && scheduled->status == "False" && scheduled->reason == names::reason_unschedulable)
+    return Verdict{names::reason_unschedulable, scheduled->message};
   return std::nullopt;
 }
 
@@ -197,7 +198,8 @@ TierOutcome loading(const TierContext& c) {
     outcome.status.context_length_tokens = c.probe->context_length_tokens;
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
                                          "health and a first completion were answered"});
-    say(c, outcome, state::warming_up, "Loading", "the engine answered; clients are being let in");
+    say(c, outcome, state::warming_up, names::reason_loading,
+        "the engine answered; clients are being let in");
     return outcome;
   }
   int64_t left = admitted_at(*c.pod) + c.tier->probe.startup_deadline_seconds * 1000LL - c.observed->now.wall;
@@ -212,7 +214,7 @@ TierOutcome loading(const TierContext& c) {
   int64_t patience = admitted_at(*c.pod) + start_patience_millis - c.observed->now.wall;
   if (problem && patience > 0) look_again(outcome, patience);
   say(c, outcome, warming ? state::warming_up : state::starting,
-      problem.value_or(Verdict{"Loading", loading_text(c)}));
+      problem.value_or(Verdict{names::reason_loading, loading_text(c)}));
   return outcome;
 }
 
@@ -229,12 +231,13 @@ TierOutcome running(const TierContext& c) {
     say(c, outcome, state::not_answering, names::serving_not_answering,
         "clients are kept away: " + c.probe->detail);
   } else if (serving) {
-    say(c, outcome, state::ready, "Serving", "");
+    say(c, outcome, state::ready, names::reason_serving, "");
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
                                          "health and a first completion were answered"});
-    say(c, outcome, state::warming_up, "Recovered", "the engine answers again; clients are being let in");
+    say(c, outcome, state::warming_up, names::reason_recovered,
+        "the engine answers again; clients are being let in");
   } else {
     say(c, outcome, state::not_answering, names::serving_not_answering,
         "clients are kept away: " +
@@ -279,7 +282,7 @@ TierOutcome terminating(const TierContext& c) {
     return outcome;
   }
   if (stuck != 0) look_again(outcome, stuck - now);
-  say(c, outcome, state::stopping, "Terminating",
+  say(c, outcome, state::stopping, names::reason_terminating,
       fmt::format("pod {} is going since {}", c.pod_name(), format_time(terminating_since(*c.pod))));
   return outcome;
 }
@@ -309,7 +312,7 @@ TierOutcome step_up(const TierContext& c) {
 
 TierOutcome step_down(const TierContext& c, bool may_stop) {
   TierOutcome outcome = begin(c);
-  std::string_view why = c.wanted ? "Replacing" : "Stopped";
+  std::string_view why = c.wanted ? names::reason_replacing : names::reason_stopped;
   if (!c.pod || !c.pod_is_ours()) {
     say(c, outcome, state::off, why, "");
     return outcome;

@@ -68,8 +68,9 @@ Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
   WallMillis since = admitted_at(holder);
   if (holder.metadata.deleting()) since = terminating_since(holder);
   std::string when = since ? " since " + format_time(since) : "";
-  return Verdict{"LoadWindow", fmt::format("waits for the load window of node {}: {} {}{}", observed.node,
-                                           holder.metadata.key().text(), doing(stage_of(holder)), when)};
+  return Verdict{names::reason_load_window,
+                 fmt::format("waits for the load window of node {}: {} {}{}", observed.node,
+                             holder.metadata.key().text(), doing(stage_of(holder)), when)};
 }
 
 // Why the node itself cannot take a claim now.
@@ -89,7 +90,7 @@ std::optional<Verdict> node_verdict(const NodeObserved& observed, const WindowRe
                                [](const auto& pod) { return holds_memory(*pod) && claim_of(*pod).gpu; });
   if (count > used) return std::nullopt;
   return Verdict{
-      "DeviceNotAllocatable",
+      names::reason_device_not_allocatable,
       fmt::format("node {} offers {} of {} and {} are in use; a device plugin that lends it more often, or "
                   "strategy Privileged, lets the tier start",
                   observed.node, count, request.device_resource, used)};
@@ -101,16 +102,17 @@ std::optional<Verdict> unknown_verdict(const NodeObserved& observed) {
     if (!holds_memory(*pod) || claim_is_known(*pod)) continue;
     const auto& meta = pod->metadata;
     return Verdict{
-        "ClaimUnknown",
+        names::reason_claim_unknown,
         fmt::format("what pod {} holds on node {} is not known: its annotation {} cannot be read; "
                     "`kubectl delete pod -n {} {}` ends the wait",
                     meta.key().text(), observed.node, names::annotation_claim, meta.namespace_, meta.name)};
   }
   for (const auto& hold : observed.vanished)
     if (observed.now.boot < hold.until && !hold.claim_known)
-      return Verdict{"ClaimUnknown", fmt::format("what {} holds on node {} is not known; waits until it must "
-                                                 "have given it back",
-                                                 hold.holder, observed.node)};
+      return Verdict{names::reason_claim_unknown,
+                     fmt::format("what {} holds on node {} is not known; waits until it must "
+                                 "have given it back",
+                                 hold.holder, observed.node)};
   return std::nullopt;
 }
 
@@ -119,7 +121,7 @@ std::optional<Verdict> vanished_verdict(const NodeObserved& observed, const Wind
   for (const auto& hold : observed.vanished)
     if (observed.now.boot < hold.until && hold.holder == vanished_holder(request.pod.name))
       return Verdict{
-          "PreviousPodVanished",
+          names::reason_previous_pod_vanished,
           fmt::format("waits until the engine of its previous pod, which was deleted by force, must "
                       "have ended on node {}",
                       observed.node)};
@@ -199,7 +201,7 @@ WindowDecision decide_window(const NodeObserved& observed) {
     if (claims && settles_in > 0) {
       look_again(decision, settles_in);
       decision.verdicts[request.pod.name.text()] = {
-          "MemorySettling",
+          names::reason_memory_settling,
           fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};
       // Nobody overtakes it: the order of starts is a promise.
       break;
@@ -215,7 +217,8 @@ WindowDecision decide_window(const NodeObserved& observed) {
   std::string first =
       decision.granted ? decision.granted->pod.name.text() + " goes first" : "it is being prepared";
   refuse_rest(decision, requests,
-              {"LoadWindow", fmt::format("waits for the load window of node {}: {}", observed.node, first)});
+              {names::reason_load_window,
+               fmt::format("waits for the load window of node {}: {}", observed.node, first)});
   return decision;
 }
 

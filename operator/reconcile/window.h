@@ -61,6 +61,8 @@ struct NodeObserved {
 
 // What a request is told when it is not let through: a reason and a sentence for the tier's status.
 struct Verdict {
+  Verdict() = default;
+  Verdict(std::string_view why, std::string text) : reason(why), message(std::move(text)) {}
   std::string reason, message;
   bool operator==(const Verdict&) const = default;
 };
