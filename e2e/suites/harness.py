@@ -211,7 +211,8 @@ def node_entry(name="halo", node="strix-1", **profile):
 def gpu_tier(name, port, fraction=0.2, load=0.5, weights_gib=4, env=None, **more):
     """A tier on the stand-in engine; `load` is how long it loads, in seconds."""
     values = {"STRIX_STANDIN_LOAD_SECONDS": str(load), "STRIX_STANDIN_WEIGHT_BYTES": str(weights_gib << 30), **(env or {})}
-    return {"name": name, "engine": "vllm", "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct"}, "port": port,
+    return {"name": name, "engine": "vllm", "port": port,
+            "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct", "facts": {"weightBytes": weights_gib << 30}},
             "imagePullPolicy": "IfNotPresent", "contextLength": 8192, "memory": {"gpuFraction": fraction},
             "env": [{"name": k, "value": v} for k, v in values.items()], **more}
 

@@ -60,7 +60,7 @@ def given_up():
 @test("a GPU fault quarantines image, model and quantisation, also for the tiers that share them", 300)
 def quarantine():
     with Operator(), Namespace(API, "e2e-fail-gpu") as ns:
-        other = {"model": {"repository": "Qwen/Qwen2.5-14B-Instruct"}}
+        other = {"model": {"repository": "Qwen/Qwen2.5-14B-Instruct", "facts": {"weightBytes": 4 << 30}}}
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1}), gpu_tier("two", 8002, 0.3, **other)]))
         ns.wait_ready()
         two = ns.pod("s-two")["metadata"]["uid"]

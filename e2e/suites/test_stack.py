@@ -27,7 +27,7 @@ def four_tiers():
         started = {e["model"]: e["time_ms"] for e in log if e["what"] == "start"}
         assert answered["orchestrator"] <= started["coder"], log
         assert tier_status(ready, "utility")["contextLength"] == 2048, tier_status(ready, "utility")
-        assert chat(service_address(API, ns.name, "s-utility"))
+        until("a chat answer through the Service", lambda: chat(service_address(API, ns.name, "s-utility")), 10)
         ns.delete()
         ns.wait_gone()
         assert not ns.pods(), ns.pods().keys()

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "api/names.h"
-#include "planner/derive.h"
+#include "planner/spec_plan.h"
 
 namespace strix::reconcile {
 
@@ -29,8 +29,33 @@ engines::RenderedPod render(const Observed& observed, const TierContext& context
   input.kubernetes_node = node.metadata.name;
   input.kubernetes_hostname = node.metadata.label("kubernetes.io/hostname");
   input.claim = context.claim;
+  input.effective = context.effective;
   input.leader = observed.leader;
   return engines::render_pod(input);
+}
+
+// The first sentence of the plan on this tier, or else on the whole stack.
+std::string sentence_on(const planner::Plan& plan, const std::string& tier) {
+  const planner::Finding* all = nullptr;
+  for (const planner::Finding& finding : plan.findings) {
+    if (finding.severity == planner::Severity::Note) continue;
+    bool decides =
+        finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked;
+    if (decides && finding.tier == tier) return finding.message;
+    if (decides && finding.tier.empty()) all = &finding;
+  }
+  return all ? all->message : tier + " does not fit";
+}
+
+void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, TierContext& context) {
+  context.claim = planned.claim;
+  context.effective = planned.effective;
+  if (!context.wanted) return;
+  bool fails = planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused;
+  if (fails) context.memory_short = sentence_on(plan, planned.name);
+  if (planned.state != planner::TierState::Parked) return;
+  context.parked = sentence_on(plan, planned.name);
+  context.wanted = false;
 }
 
 }  // namespace
@@ -48,10 +73,11 @@ bool TierContext::pod_is_current() const {
   return !rendered || pod->metadata.annotation(names::annotation_template_hash) == rendered->template_hash;
 }
 
-StackContext::StackContext(const Observed& o) : observed(o), order(planner::start_order(o.stack->spec)) {
+StackContext::StackContext(const Observed& o)
+    : observed(o),
+      plan(o.plan ? o.plan : std::make_shared<const planner::Plan>(planner::plan_of_spec(o.stack->spec))) {
   match_nodes();
   add_tiers();
-  plan_memory();
   add_leftovers();
 }
 
@@ -74,7 +100,7 @@ void StackContext::add_tiers() {
   const api::InferenceStack& stack = *observed.stack;
   bool stack_wanted = !stack.spec.suspend && !stack.metadata.deleting();
   std::map<std::string, TierContext*> by_name;
-  for (const auto& name : order.tiers) {
+  for (const auto& name : plan->order.tiers) {
     auto tier = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(),
                              [&](const auto& t) { return t.name == name; });
     if (tier == stack.spec.tiers.end()) continue;
@@ -93,34 +119,16 @@ void StackContext::add_tiers() {
       auto diagnosis = observed.diagnoses.find(context.pod->metadata.uid);
       if (diagnosis != observed.diagnoses.end()) context.diagnosis = &diagnosis->second;
     }
-    if (context.node) context.claim = planner::declared_claim(*tier, context.node->entry->profile);
+    if (const planner::TierPlan* planned = plan->tier(name); planned && context.node)
+      take_plan(*plan, *planned, context);
     if (context.node && context.node->one())
       context.rendered = render(observed, context, *context.node->one());
-    auto edges = order.predecessors.find(name);
-    if (edges != order.predecessors.end())
+    auto edges = plan->order.predecessors.find(name);
+    if (edges != plan->order.predecessors.end())
       for (const auto& before : edges->second)
         if (by_name.contains(before)) context.predecessors.push_back(by_name[before]);
     tiers.push_back(std::move(context));
     by_name[name] = &tiers.back();
-  }
-}
-
-// Which of the declared tiers fit their node together, taken in start order. Only this stack's own: what
-// others hold is the load window's question.
-void StackContext::plan_memory() {
-  std::map<const NodeMatch*, std::vector<planner::Entry>> planned;
-  for (auto& context : tiers) {
-    if (!context.wanted || !context.node) continue;
-    auto& entries = planned[context.node];
-    // A tier whose memory is left open holds nothing by its declared numbers: it may not start by them.
-    if (auto open = planner::declared_figures(*context.tier, context.node->entry->profile).error) {
-      context.memory_short = open->message;
-    } else if (auto lack = planner::shortfall(context.node->entry->profile, entries, context.tier->name,
-                                              context.claim)) {
-      context.memory_short = lack->message;
-    } else {
-      entries.push_back({context.tier->name, context.claim});
-    }
   }
 }
 

@@ -6,7 +6,7 @@
 #include <list>
 #include <vector>
 
-#include "planner/start_order.h"
+#include "planner/plan.h"
 #include "reconcile/tier.h"
 
 namespace strix::reconcile {
@@ -18,7 +18,7 @@ struct StackContext {
   StackContext& operator=(const StackContext&) = delete;
 
   const Observed& observed;
-  planner::StartOrder order;
+  Shared<planner::Plan> plan;
   std::list<NodeMatch> nodes;    // as spec.nodes
   std::list<TierContext> tiers;  // in start order
   std::list<api::Tier> leftovers_spec;
@@ -29,7 +29,6 @@ struct StackContext {
  private:
   void match_nodes();
   void add_tiers();
-  void plan_memory();
   void add_leftovers();
 };
 

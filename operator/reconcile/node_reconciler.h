@@ -35,7 +35,7 @@ class NodeReconciler {
   struct Memory {
     BootMillis released = 0;
     std::vector<VanishedHold> vanished;
-    std::string boot_id;  // what vanished is gone for good when it changes
+    std::string boot_id;             // what vanished is gone for good when it changes
     bool was_away = false;           // its kubelet, when last seen
     std::vector<PodRef> unanswered;  // let in by a patch whose outcome is not known
   };

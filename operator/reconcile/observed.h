@@ -9,6 +9,7 @@
 
 #include "api/validate.h"
 #include "engines/failure_table.h"
+#include "planner/plan.h"
 #include "reconcile/ports.h"
 #include "reconcile/window.h"
 
@@ -19,6 +20,7 @@ struct Observed {
   std::string leader;
   api::Policy policy;
   Shared<api::InferenceStack> stack;
+  Shared<planner::Plan> plan;  // of its spec; null: it is made when it is asked for
   // Pods and Services with this stack's label in its namespace, whoever owns them.
   std::vector<Shared<api::Pod>> pods;
   std::vector<Shared<api::Service>> services;

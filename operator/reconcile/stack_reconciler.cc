@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "planner/spec_plan.h"
 #include "reconcile/failure.h"
 
 namespace strix::reconcile {
@@ -93,6 +94,7 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   observed.policy = policy_;
   api::NamespacedName name = stack->metadata.key();
   observed.stack = std::move(stack);
+  observed.plan = plan_of(*observed.stack, memory);
   observed.pods = ports_.cache->pods_of_stack(name);
   observed.services = ports_.cache->services_of_stack(name);
   observed.nodes = ports_.cache->nodes();
@@ -105,6 +107,17 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   read_api_keys(observed, memory);
   read_logs(observed, memory);
   return observed;
+}
+
+// Arithmetic on the spec alone: once for each generation.
+Shared<planner::Plan> StackReconciler::plan_of(const api::InferenceStack& stack, Memory& memory) {
+  const api::ObjectMeta& meta = stack.metadata;
+  if (!memory.plan || memory.plan_uid != meta.uid || memory.plan_generation != meta.generation) {
+    memory.plan = std::make_shared<const planner::Plan>(planner::plan_of_spec(stack.spec));
+    memory.plan_uid = meta.uid;
+    memory.plan_generation = meta.generation;
+  }
+  return memory.plan;
 }
 
 // Once for each pod that ended without our asking. A log that cannot be read is one that says nothing: the

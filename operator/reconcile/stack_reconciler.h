@@ -51,6 +51,9 @@ class StackReconciler {
     std::map<std::string, std::string> api_keys;  // by pod uid
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
+    Shared<planner::Plan> plan;  // of this generation of this object
+    std::string plan_uid;
+    int64_t plan_generation = 0;
     std::string stack_version;                       // after this pass's own writes
     std::optional<BootMillis> status_differs_since;  // from what was written last
   };
@@ -59,6 +62,7 @@ class StackReconciler {
   void forget(const api::NamespacedName& stack);
   bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
   Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
+  static Shared<planner::Plan> plan_of(const api::InferenceStack& stack, Memory& memory);
   void read_logs(Observed& observed, Memory& memory);
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);

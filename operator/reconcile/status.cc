@@ -29,6 +29,7 @@ struct Count {
   const api::TierStatus* first_waiting = nullptr;
   const api::TierStatus* first_held_back = nullptr;  // GivenUp or Quarantined
   const TierContext* first_short = nullptr;
+  const TierContext* first_parked = nullptr;
 };
 
 Count count_tiers(const StackContext& stack) {
@@ -42,6 +43,7 @@ Count count_tiers(const StackContext& stack) {
     if (c.wanted && status.state == state::ready) ++count.ready;
     if (c.pod && c.pod_is_ours()) ++count.running;
     if (c.wanted && c.memory_short && !count.first_short) count.first_short = &c;
+    if (c.parked && !count.first_parked) count.first_parked = &c;
     if (status.state == state::starting || status.state == state::warming_up) note(count.first_busy, &status);
     if (status.state == state::back_off) note(count.first_backoff, &status);
     if (status.state == state::stopping || status.state == state::draining)
@@ -78,6 +80,8 @@ Condition memory_condition(const StackContext& stack, const Count& count) {
   if (count.first_short)
     return condition(names::condition_memory_fits, false, names::reason_memory_short,
                      *count.first_short->memory_short);
+  if (count.first_parked)
+    return condition(names::condition_memory_fits, false, names::reason_parked, *count.first_parked->parked);
   for (const auto& c : stack.tiers) {
     bool known = c.claim.gpu || c.claim.host_bytes.has_value();
     if (!c.wanted || known) continue;
@@ -119,8 +123,16 @@ Condition not_ready(const StackContext& stack, const Count& count, const Conditi
   return condition(names::condition_ready, false, names::reason_waiting, "");
 }
 
+std::string parked_word(const StackContext& stack) {
+  std::string word;
+  for (const auto& c : stack.tiers)
+    if (c.parked) word += (word.empty() ? "Parked: " : ",") + c.tier->name;
+  return word;
+}
+
 std::string summary_word(const StackContext& stack, const Count& count, const Condition& ready) {
   if (stack.observed.stack->metadata.deleting()) return "Deleting";
+  if (ready.reason == names::reason_ready_tiers_parked) return parked_word(stack);
   if (ready.status == "True") return ready.reason == names::reason_suspended ? "Suspended" : "Ready";
   if (stack.observed.stack->spec.suspend) return "Suspending";
   if (ready.reason == names::reason_node_not_found || ready.reason == names::reason_node_ambiguous ||
@@ -202,6 +214,8 @@ void tier_events(const api::TierStatus* before, const api::TierStatus& after, st
   } else if (after.state == state::given_up || after.state == state::quarantined) {
     events.push_back({true, after.state == state::given_up ? "TierGivenUp" : "TierQuarantined", "Restart",
                       fmt::format("tier {}: {}", after.name, after.message)});
+  } else if (after.state == state::parked) {
+    events.push_back({true, "TierParked", "Stop", fmt::format("tier {}: {}", after.name, after.message)});
   } else if (after.state == state::not_answering) {
     events.push_back(
         {true, "TierNotAnswering", "Probe", fmt::format("tier {}: {}", after.name, after.message)});
@@ -223,12 +237,13 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
   bool all_serve = !object.spec.suspend && count.resident > 0 && count.ready == count.resident &&
                    node.status == "True" && stack.leftovers.empty();
   bool off = !object.spec.suspend && count.resident == 0 && count.running == 0;
-  Condition ready = suspended
-                        ? condition(names::condition_ready, true, names::reason_suspended, "no tier runs")
-                    : (all_serve || off) && !object.metadata.deleting()
-                        ? condition(names::condition_ready, true, names::reason_all_tiers_serving,
-                                    fmt::format("{} of {} tiers serve", count.ready, count.resident))
-                        : not_ready(stack, count, node);
+  Condition ready =
+      suspended ? condition(names::condition_ready, true, names::reason_suspended, "no tier runs")
+      : (all_serve || off) && !object.metadata.deleting()
+          ? condition(names::condition_ready, true,
+                      count.first_parked ? names::reason_ready_tiers_parked : names::reason_all_tiers_serving,
+                      fmt::format("{} of {} tiers serve", count.ready, count.resident))
+          : not_ready(stack, count, node);
   status.summary.ready = fmt::format("{}/{}", count.ready, count.resident);
   status.summary.status = summary_word(stack, count, ready);
   std::vector<Condition> wanted{ready};

@@ -25,6 +25,7 @@ inline constexpr std::string_view back_off = "BackOff";
 inline constexpr std::string_view given_up = "GivenUp";
 inline constexpr std::string_view quarantined = "Quarantined";
 inline constexpr std::string_view off = "Off";
+inline constexpr std::string_view parked = "Parked";
 }  // namespace state
 
 // Where a spec.nodes entry is in the cluster.
@@ -44,11 +45,14 @@ struct TierContext {
   const ProbeReading* probe = nullptr;
   const engines::Diagnosis* diagnosis = nullptr;  // of an ended pod's log
   planner::Claim claim;
+  planner::Effective effective;
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
-  std::optional<std::string> memory_short;       // the plan's sentence: not all declared tiers fit
+  std::optional<std::string> memory_short;       // the plan's sentence: it cannot run by its own numbers
+  std::optional<std::string> parked;  // the plan's sentence: it fits, but not beside those that come first
   std::vector<const TierContext*> predecessors;
   int order = 0;
-  bool wanted = true;  // should be resident: activation Always, and the stack neither suspended nor deleted
+  bool wanted = true;  // should be resident: activation Always, not parked, and the stack neither suspended
+                       // nor deleted
 
   std::string pod_name() const { return observed->stack->metadata.name + "-" + tier->name; }
   bool pod_is_ours() const;

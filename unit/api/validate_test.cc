@@ -412,7 +412,7 @@ TEST_CASE("errors are bounded") {
   CHECK(api::validate(stack, open_policy()).size() == 32);
 }
 
-TEST_CASE("the sample is valid, and its fractions are those that it explains") {
+TEST_CASE("the sample is valid, and leaves the fractions to the planner") {
   auto stack = test::decode_yaml(test::read_source("manifests/samples/four-tiers.yaml"));
   REQUIRE(stack.ok());
   Policy policy;
@@ -422,5 +422,6 @@ TEST_CASE("the sample is valid, and its fractions are those that it explains") {
     CHECK(false);
   }
   REQUIRE(stack->spec.tiers.size() == 4);
-  CHECK(*stack->spec.tiers[0].gpu_fraction_milli + *stack->spec.tiers[1].gpu_fraction_milli == 920);
+  CHECK_FALSE(stack->spec.tiers[0].gpu_fraction_milli);
+  CHECK_FALSE(stack->spec.tiers[1].gpu_fraction_milli);
 }

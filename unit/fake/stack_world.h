@@ -64,7 +64,7 @@ inline api::Tier a_gpu_tier(const std::string& name, int port, int fraction_mill
   api::Tier tier;
   tier.name = name;
   tier.engine = api::Engine::Vllm;
-  tier.model.repository = "Qwen/Qwen3-Coder-30B-A3B-Instruct";
+  tier.model.repository = "example/coder";
   tier.port = port;
   tier.context_length_tokens = 8192;
   tier.gpu_fraction_milli = fraction_milli;
@@ -76,7 +76,7 @@ inline api::Tier a_cpu_tier(const std::string& name, int port, const std::string
   api::Tier tier;
   tier.name = name;
   tier.engine = api::Engine::LlamaCpp;
-  tier.model.file = "Qwen2.5-3B-Instruct-Q4_K_M.gguf";
+  tier.model.file = "example-Q4_K_M.gguf";
   tier.port = port;
   tier.context_length_tokens = 8192;
   tier.requests.memory = memory;

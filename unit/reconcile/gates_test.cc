@@ -134,11 +134,10 @@ TEST_CASE("each gate before a pod holds alone, for its own reason") {
         "2 nodes have the labels kubernetes.io/hostname=strix-halo of spec.nodes halo (strix-halo, twin); "
         "one "
         "must"},
-       {"the declared tiers do not fit together",
-        [](StackWorld& w) { w.tier("two").gpu_fraction_milli = 900; }, "MemoryShort", "MemoryShort",
-        "two needs gpuFraction 0.90, but 0.10 of 0.95 is held (one 0.10): 0.05 short. It fits with "
-        "gpuFraction "
-        "0.85."}});
+       {"it cannot fit by its own numbers", [](StackWorld& w) { w.tier("two").gpu_fraction_milli = 960; },
+        "MemoryShort", "MemoryShort",
+        "two needs gpuFraction 0.96, but halo has a maxGpuFraction of 0.95: 0.01 short. It fits with "
+        "gpuFraction 0.95."}});
 }
 
 TEST_CASE("what cannot heal by itself is held back until its cause, or a person, changes something") {

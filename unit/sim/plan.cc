@@ -60,13 +60,13 @@ api::Tier tier(Random& dice, int number, int port, bool crowded) {
   bool gpu = dice.chance(600);
   if (gpu) {
     tier.engine = api::Engine::Vllm;
-    tier.model.repository = "Qwen/Qwen2.5-14B-Instruct";
+    tier.model.repository = "example/small";
     tier.gpu_fraction_milli = static_cast<int>(crowded ? dice.between(20, 60) : dice.between(10, 22)) * 10;
     if (dice.chance(500)) tier.requests.memory = "2Gi";
   } else {
     tier.engine = api::Engine::LlamaCpp;
     tier.accelerator = api::Accelerator::None;
-    tier.model.file = "Qwen2.5-3B-Instruct-Q4_K_M.gguf";
+    tier.model.file = "example-Q4_K_M.gguf";
     tier.requests.memory = fmt::format("{}Gi", crowded ? dice.between(4, 30) : dice.between(2, 8));
   }
   tier.restart.backoff_seconds = static_cast<int>(dice.between(1, 10));

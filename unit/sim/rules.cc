@@ -4,7 +4,7 @@
 
 #include "api/names.h"
 #include "planner/ledger.h"
-#include "planner/start_order.h"
+#include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/world.h"
 
@@ -146,21 +146,13 @@ void Rules::order_kept(const api::Pod& pod) {
   Shared<api::InferenceStack> stack = owner_of(pod);
   BootMillis now = world_.time.boot();
   if (!stack || now - stack_edited_[stack->metadata.key()] < memory_of_edits_millis) return;
-  planner::StartOrder order = planner::start_order(stack->spec);
+  planner::Plan plan = planner::plan_of_spec(stack->spec);
   const api::Tier* tier = tier_of(*stack, label_tier(pod));
   if (!tier) return;
-  std::map<std::string, std::vector<planner::Entry>> planned;
-  for (const auto& name : order.tiers) {
-    const api::Tier* other = tier_of(*stack, name);
-    if (!other || other->activation != api::Activation::Always) continue;
-    std::string entry = planner::node_of(stack->spec, *other);
-    const api::NodeProfile& profile = planner::find_node(stack->spec, entry)->profile;
-    planner::Claim claim = planner::declared_claim(*other, profile);
-    bool fits = !planner::shortfall(profile, planned[entry], name, claim);
-    if (fits) planned[entry].push_back({name, claim});
-    const auto& before = order.predecessors[tier->name];
-    if (std::find(before.begin(), before.end(), name) == before.end()) continue;
-    if (tier->start_after.empty() && !fits) continue;
+  for (const auto& name : plan.order.predecessors[tier->name]) {
+    planner::TierState state = plan.tier(name)->state;
+    if (state == planner::TierState::Off || state == planner::TierState::Parked) continue;
+    if (tier->start_after.empty() && state != planner::TierState::Resident) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
     bool served =

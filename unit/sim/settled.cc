@@ -3,7 +3,7 @@
 #include "api/conditions.h"
 #include "api/names.h"
 #include "planner/ledger.h"
-#include "planner/start_order.h"
+#include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/rules.h"
 #include "sim/world.h"
@@ -35,33 +35,24 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
         world_.server.pods.find({stack.metadata.namespace_, stack.metadata.name + "-" + status.name});
     return pod && !owner_of(*pod);
   }
+  planner::Plan plan = planner::plan_of_spec(stack.spec);
+  const planner::TierPlan& planned = *plan.tier(status.name);
   if (status.reason == "Predecessor") {
-    planner::StartOrder order = planner::start_order(stack.spec);
-    const auto& before = order.predecessors[status.name];
+    const auto& before = plan.order.predecessors[status.name];
     return std::any_of(before.begin(), before.end(),
                        [&](const auto& name) { return !runs(world_, stack, name); });
   }
+  if (status.reason == names::reason_parked) return planned.state == planner::TierState::Parked;
   if (status.reason != names::reason_memory_short) return false;
-  // Short of memory: beside all that is held, or beside those of its own stack that come first.
-  std::string entry = planner::node_of(stack.spec, *tier);
-  const api::StackNode* node = planner::find_node(stack.spec, entry);
-  std::vector<planner::Entry> held, planned;
+  if (planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused) return true;
+  // Short of memory beside all that is held.
+  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
+  std::vector<planner::Entry> held;
   for (const auto& [key, pod] : world_.server.pods.objects)
     if (reconcile::holds_memory(*pod) &&
         reconcile::node_of(*pod) == node->selector.at("kubernetes.io/hostname"))
       held.push_back({key.text(), reconcile::claim_of(*pod)});
-  for (const auto& name : planner::start_order(stack.spec).tiers) {
-    auto other = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(),
-                              [&](const auto& t) { return t.name == name; });
-    if (name == status.name) break;
-    if (other->activation != api::Activation::Always || planner::node_of(stack.spec, *other) != entry)
-      continue;
-    planner::Claim claim = planner::declared_claim(*other, node->profile);
-    if (!planner::shortfall(node->profile, planned, name, claim)) planned.push_back({name, claim});
-  }
-  planner::Claim claim = planner::declared_claim(*tier, node->profile);
-  return planner::shortfall(node->profile, held, tier->name, claim) ||
-         planner::shortfall(node->profile, planned, tier->name, claim);
+  return planner::shortfall(node->profile, held, tier->name, planned.claim).has_value();
 }
 
 void Rules::settled_stack(const api::InferenceStack& stack) {
@@ -73,8 +64,10 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
                                   stack.status.observed_generation, stack.metadata.generation));
   const api::Condition* ready = api::find_condition(stack.status.conditions, names::condition_ready);
   bool says_ready = ready && ready->status == "True", all_run = true;
+  planner::Plan plan = planner::plan_of_spec(stack.spec);
   for (const auto& tier : stack.spec.tiers) {
-    bool wanted = tier.activation == api::Activation::Always && !stack.spec.suspend;
+    bool parked = plan.tier(tier.name)->state == planner::TierState::Parked;
+    bool wanted = tier.activation == api::Activation::Always && !stack.spec.suspend && !parked;
     bool running = runs(world_, stack, tier.name);
     auto status = std::find_if(stack.status.tiers.begin(), stack.status.tiers.end(),
                                [&](const auto& s) { return s.name == tier.name; });
