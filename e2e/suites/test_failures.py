@@ -19,7 +19,8 @@ def clear(ns, value):
 @test("what an engine says while it loads is classified, and what can heal by itself is tried again", 300)
 def loading_failures():
     with Operator(), Namespace(API, "e2e-fail-load") as ns:
-        quick = {"restart": {"backoffSeconds": 1, "maxBackoffSeconds": 2}}
+        # Of a known model the engine is told its KV cache, and measures nothing; these are classes of one that measures.
+        quick = {"restart": {"backoffSeconds": 1, "maxBackoffSeconds": 2}, "model": {"repository": "nobody/unheard-of-coder"}}
         for word, failure_class in (("startup-budget", "StartupBudgetExceeded"), ("no-kv", "NoKvCache"),
                                     ("profiling-race", "ProfilingRace"), ("context-too-large", "ContextTooLarge"),
                                     ("worker-died", "WorkerDied"), ("no-gpu", "NoGpu"), ("oom", "GpuOutOfMemory")):
@@ -31,6 +32,18 @@ def loading_failures():
             print(f"        {failure_class}: {status['lastFailure']['message']}")
             ns.delete()
             ns.wait_gone()
+
+
+@test("an engine that is told its KV cache measures nothing, so memory that others give back cannot stop it", 120)
+def told_cache():
+    with Operator(), Namespace(API, "e2e-fail-told") as ns:
+        ns.control("one", "profiling-race")
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2)]))
+        ns.wait_ready()
+        arguments = ns.pod("s-one")["spec"]["containers"][0]["args"]
+        assert "--kv-cache-memory-bytes" in arguments, arguments
+        status = tier_status(ns.stack(), "one")
+        assert "lastFailure" not in status and not status.get("restarts"), status
 
 
 @test("what cannot heal by itself is given up with a sentence, holds nobody up, and is tried again when a person says so", 300)
