@@ -30,6 +30,14 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+int run_offline(const strix::app::Options& options) {
+  using Command = strix::app::Options::Command;
+  strix::offline::Streams streams{std::cin, std::cout, std::cerr};
+  if (options.command == Command::Validate) return strix::offline::validate(options.offline, streams);
+  if (options.command == Command::Render) return strix::offline::render(options.offline, streams);
+  return strix::offline::plan(options.offline, streams);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -40,6 +48,7 @@ int main(int argc, char** argv) {
     std::cout << strix::app::version_text() << "\n";
     return 0;
   }
+  if (parsed.options.command != strix::app::Options::Command::Run) return run_offline(parsed.options);
   block_signals();
   curl_global_init(CURL_GLOBAL_DEFAULT);  // 3. once, before any thread
   int code = strix::app::run(parsed.options.run);

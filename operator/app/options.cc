@@ -1,7 +1,15 @@
 #include "app/options.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
 #include <iostream>
+#include <map>
+
+#include "engines/engine.h"
 
 namespace strix::app {
 
@@ -11,6 +19,87 @@ struct Raw {
   int lease_duration_seconds = 15, renew_deadline_seconds = 10, retry_period_seconds = 2;
   std::string log_level = "info";
 };
+
+void add_policy(CLI::App& command, api::Policy& policy) {
+  command.add_flag("--allow-privileged-tiers", policy.allow_privileged_tiers,
+                   "accept devices.strategy Privileged");
+  command
+      .add_option("--model-roots", policy.model_roots, "host folders under which hostPath volumes may lie")
+      ->delimiter(',');
+  command
+      .add_option("--allowed-images", policy.allowed_images,
+                  "prefixes of images that tiers may run; default: any")
+      ->delimiter(',');
+}
+
+struct RawOffline {
+  std::string format = "table";
+  bool no_colour = false;
+  int width = 0;
+};
+
+void add_manifests(CLI::App& command, offline::Request& request) {
+  command
+      .add_option("-f,--filename", request.files,
+                  "files, folders, or - for standard input; documents of other kinds are passed over")
+      ->required();
+  add_policy(command, request.policy);
+}
+
+void add_facts(CLI::App& command, offline::Request& request) {
+  command.add_option(
+      "--node", request.node_facts,
+      "file with what was measured of nodes: {name, unifiedMemory, gpuMemory}, a document each");
+  command.add_option("--models", request.models, "folder of a model store to read facts from");
+}
+
+void add_offline(CLI::App& plan, CLI::App& render, CLI::App& validate, offline::Request& request,
+                 RawOffline& raw) {
+  add_manifests(plan, request);
+  add_facts(plan, request);
+  plan.add_option("-o,--output", raw.format, "table, json, yaml or svg")
+      ->check(CLI::IsMember({"table", "json", "yaml", "svg"}))
+      ->capture_default_str();
+  plan.add_option("--width", raw.width, "columns of the table; default: the terminal's, or 100")
+      ->check(CLI::Range(60, 500));
+  plan.add_flag("--no-color", raw.no_colour, "no colours; also with NO_COLOR set, and where no terminal is");
+  add_manifests(render, request);
+  add_facts(render, request);
+  render.add_option("-o,--output", raw.format, "yaml or json")->check(CLI::IsMember({"json", "yaml"}));
+  add_manifests(validate, request);
+}
+
+planner::Style style_of(const RawOffline& raw) {
+  winsize window{};
+  bool terminal = isatty(STDOUT_FILENO) != 0;
+  bool sized = terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0;
+  const char* no_colour = std::getenv("NO_COLOR");
+  planner::Style style;
+  style.width = raw.width > 0 ? raw.width : sized ? std::clamp<int>(window.ws_col, 60, 160) : 100;
+  style.colour = terminal && !raw.no_colour && !(no_colour && *no_colour);
+  return style;
+}
+
+// Offline nobody gives anything away: without flags every image, folder and privilege is taken as allowed.
+void finish_offline(const RawOffline& raw, bool policy_given, offline::Request& request) {
+  using offline::Format;
+  const std::map<std::string, Format> formats = {
+      {"table", Format::Table}, {"json", Format::Json}, {"yaml", Format::Yaml}, {"svg", Format::Svg}};
+  request.format = formats.at(raw.format);
+  request.style = style_of(raw);
+  if (!policy_given) {
+    request.policy.allow_privileged_tiers = true;
+    request.policy.model_roots = {"/"};
+  }
+  request.policy.owned_flag = engines::owned_flag;
+  request.policy.owned_env = engines::owned_env();
+}
+
+bool policy_given(const CLI::App& command) {
+  return command.count("--allow-privileged-tiers") + command.count("--model-roots") +
+             command.count("--allowed-images") >
+         0;
+}
 
 void add_run(CLI::App& run, RunOptions& options, Raw& raw) {
   run.add_option("--kubeconfig", options.kubeconfig,
@@ -34,14 +123,7 @@ void add_run(CLI::App& run, RunOptions& options, Raw& raw) {
   run.add_option("--workers", options.workers, "passes at once")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
-  run.add_flag("--allow-privileged-tiers", options.policy.allow_privileged_tiers,
-               "accept devices.strategy Privileged");
-  run.add_option("--model-roots", options.policy.model_roots,
-                 "host folders under which hostPath volumes may lie")
-      ->delimiter(',');
-  run.add_option("--allowed-images", options.policy.allowed_images,
-                 "prefixes of images that tiers may run; default: any")
-      ->delimiter(',');
+  add_policy(run, options.policy);
   run.add_option("--log-level", raw.log_level, "debug, info, warn or error")->capture_default_str();
 }
 
@@ -66,15 +148,32 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   CLI::App cli{"Strix operator: runs InferenceStacks on machines with one pool of memory", "strix-operator"};
   cli.require_subcommand(1);
   CLI::App* run = cli.add_subcommand("run", "watch InferenceStacks and act");
+  CLI::App* plan = cli.add_subcommand("plan",
+                                      "say what a stack holds and whether it fits, without a cluster; exit "
+                                      "code 0: it fits, 1: it does not, 2: unreadable");
+  CLI::App* render =
+      cli.add_subcommand("render", "print the pods and Services of a stack, without a cluster");
+  CLI::App* validate = cli.add_subcommand("validate",
+                                          "say what is wrong with a stack's spec, by file, line and "
+                                          "field; exit code 0: nothing, 1: something, 2: unreadable");
+  RawOffline raw_offline;
   CLI::App* version = cli.add_subcommand("version", "print the version");
   add_run(*run, parsed.options.run, raw);
+  add_offline(*plan, *render, *validate, parsed.options.offline, raw_offline);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     parsed.exit_code = cli.exit(error);
     return parsed;
   }
-  parsed.options.command = version->parsed() ? Options::Command::Version : Options::Command::Run;
+  using Command = Options::Command;
+  for (const auto& [command, app] :
+       {std::pair{Command::Version, version}, std::pair{Command::Plan, plan},
+        std::pair{Command::Render, render}, std::pair{Command::Validate, validate}}) {
+    if (!app->parsed()) continue;
+    parsed.options.command = command;
+    if (command != Command::Version) finish_offline(raw_offline, policy_given(*app), parsed.options.offline);
+  }
   if (run->parsed()) {
     std::string complaint = finish_run(raw, parsed.options.run);
     if (!complaint.empty()) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "kube/lease_machine.h"
+#include "offline/commands.h"
 
 namespace strix::app {
 
@@ -26,9 +27,10 @@ struct RunOptions {
 };
 
 struct Options {
-  enum class Command { Run, Version };
+  enum class Command { Run, Plan, Render, Validate, Version };
   Command command = Command::Run;
   RunOptions run;
+  offline::Request offline;  // of plan, render and validate
 };
 
 struct ParsedOptions {

@@ -1,5 +1,6 @@
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/yaml_writer.h"
 #include "planner/explain.h"
 
 namespace strix::planner {
@@ -93,44 +94,6 @@ void write_finding(json::Writer& writer, const Finding& finding) {
   writer.member("message", finding.message).end_object();
 }
 
-// --- the same tree as YAML: block style, texts in JSON's quotes, which YAML reads alike -----------------
-
-std::string scalar_text(json::Value value) {
-  if (value.is_string()) {
-    json::Writer writer;
-    writer.string(value.string().value_or(""));
-    return writer.take();
-  }
-  json::Writer writer;
-  writer.value(value);
-  return writer.take();
-}
-
-void append_yaml(std::string& text, json::Value value, int indent, bool in_list) {
-  std::string margin(static_cast<size_t>(indent), ' ');
-  bool first = in_list;  // the first member of a list's element stands behind its dash
-  auto nested = [](json::Value inner) { return inner.is_object() || inner.is_array(); };
-  value.for_each_member([&](std::string_view name, json::Value member) {
-    text += (first ? "" : margin) + std::string(name) + ":";
-    first = false;
-    if (!nested(member)) {
-      text += " " + scalar_text(member) + "\n";
-    } else if (member.is_array() && member.size() == 0) {
-      text += " []\n";
-    } else {
-      text += "\n";
-      append_yaml(text, member, member.is_array() ? indent : indent + 2, false);
-    }
-  });
-  value.for_each([&](json::Value element) {
-    text += margin + "- ";
-    if (nested(element))
-      append_yaml(text, element, indent + 2, true);
-    else
-      text += scalar_text(element) + "\n";
-  });
-}
-
 }  // namespace
 
 std::string explain_json(const Plan& plan) {
@@ -149,9 +112,7 @@ std::string explain_json(const Plan& plan) {
 
 std::string explain_yaml(const Plan& plan) {
   auto document = json::Document::parse(explain_json(plan));
-  std::string text;
-  if (document) append_yaml(text, document->root(), 0, false);
-  return text;
+  return document ? yaml::write(document->root()) : "";
 }
 
 }  // namespace strix::planner

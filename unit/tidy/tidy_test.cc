@@ -29,8 +29,10 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"reconcile", {"engines", "planner", "models", "api", "base"}},
     {"probe", {"engines", "http", "api", "base", "reconcile/ports.h"}},
     {"serve", {"base", "api"}},
-    {"app", {"base", "http", "api", "planner", "engines", "kube", "reconcile", "probe", "serve"}},
-    {"", {"base", "http", "api", "planner", "engines", "kube", "reconcile", "probe", "serve", "app"}},
+    {"offline", {"engines", "planner", "models", "api", "base"}},
+    {"app", {"base", "http", "api", "planner", "engines", "kube", "reconcile", "probe", "serve", "offline"}},
+    {"",
+     {"base", "http", "api", "planner", "engines", "kube", "reconcile", "probe", "serve", "offline", "app"}},
 };
 
 // Who may include a library: files, or folders that end in a slash.
