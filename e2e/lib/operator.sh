@@ -13,8 +13,9 @@ libboost-system-dev libssl-dev libfmt-dev libcli11-dev catch2 zlib1g-dev"
 
 build_packages_ensure() {
   local missing
+  # dpkg-query fails where one of them was never heard of, which is the very case on a fresh machine.
   # shellcheck disable=SC2086
-  missing=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $BUILD_PACKAGES 2>/dev/null |
+  missing=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' $BUILD_PACKAGES 2>/dev/null || true; } |
     awk '$1 == "installed" { print $2 }' | sort | comm -13 - <(tr ' ' '\n' <<<"$BUILD_PACKAGES" | sed '/^$/d' | sort))
   [[ -n $missing ]] || return 0
   [[ $(id -u) == 0 ]] || die "the build needs these packages, and root to install them: ${missing//$'\n'/ }"
