@@ -51,9 +51,9 @@ def given_up():
     with Operator(), Namespace(API, "e2e-fail-hold") as ns:
         ns.control("one", "flag-mismatch")
         tiers = [gpu_tier("one", 8001, 0.2), gpu_tier("two", 8002, 0.3),
-                 cpu_tier("three", 8011, extraArgs=["--no-such-flag"]), cpu_tier("four", 8012, model={"file": "not-there.gguf"})]
+                 cpu_tier("three", 8011, extraArgs=["--no-such-flag"])]
         ns.apply(stack("s", ns.name, tiers))
-        for name, failure_class in (("one", "FlagMismatch"), ("three", "FlagMismatch"), ("four", "ModelMissing")):
+        for name, failure_class in (("one", "FlagMismatch"), ("three", "FlagMismatch")):
             status = wait_tier(ns, name, "GivenUp", lambda t: t["state"] == "GivenUp")
             assert status["reason"] == failure_class, status
             print(f"        {name}: {status['message']}")
@@ -65,9 +65,29 @@ def given_up():
         never("a tier that was given up is tried again", lambda: {n: p["metadata"]["uid"] for n, p in ns.pods().items()} != uids, 5)
         clear(ns, "monday")
         wait_tier(ns, "one", "Ready", lambda t: t["state"] == "Ready")
-        ns.edit("s", lambda spec: (spec["tiers"][2].pop("extraArgs"), spec["tiers"][3].update(cpu_tier("four", 8012))))
+        ns.edit("s", lambda spec: spec["tiers"][2].pop("extraArgs"))
         ns.wait_ready()
         assert ns.pod("s-two")["metadata"]["uid"] == uids["s-two"]
+
+
+@test("a model that is not in the store is waited for, with the words that fetch it, and holds nobody up", 200)
+def model_missing():
+    with Operator(), Namespace(API, "e2e-fail-model") as ns:
+        late = os.path.join(MODELS, "comes-later.gguf")
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(late)
+        ns.apply(stack("s", ns.name, [cpu_tier("one", 8011, model={"file": "comes-later.gguf"}), cpu_tier("two", 8012)]))
+        status = wait_tier(ns, "one", "ModelMissing", lambda t: t["state"] == "Waiting" and t["reason"] == "ModelMissing")
+        assert f"copy comes-later.gguf into {MODELS} on node strix-1" in status["message"], status
+        print(f"        one: {status['message']}")
+        wait_tier(ns, "two", "Ready", lambda t: t["state"] == "Ready")
+        assert kstatus(ns.stack()) == "InProgress", ns.stack()["status"]["conditions"]
+        try:
+            os.link(os.path.join(MODELS, "SmolLM2-135M-Instruct.Q4_1.gguf"), late)
+            clear(ns, "it is there now")
+            ns.wait_ready()
+        finally:
+            os.remove(late)
 
 
 @test("a GPU fault quarantines image, model and quantisation, also for the tiers that share them", 300)

@@ -21,6 +21,7 @@ enum class Treatment {
   RetryInWindow,   // again at once: the neighbours of that moment were the cause
   ReduceContext,   // again, with the context that the engine says would fit
   LearnGpuMemory,  // again, and remember the total that the engine measured
+  AwaitModel,      // again now and then: somebody has to fetch it, and is perhaps about to
   Quarantine,      // not again with this image, model and quantisation until a person says so
   GiveUp,          // not again until the spec changes
 };

@@ -8,6 +8,7 @@
 #include "api/names.h"
 #include "base/hash.h"
 #include "reconcile/pod_stage.h"
+#include "reconcile/tier.h"
 
 namespace strix::reconcile {
 
@@ -58,6 +59,23 @@ api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis
         fmt::format("the engine exited with code {}; its pod's log may say more", engine.exit_code);
   }
   return failure;
+}
+
+bool awaits_model(const api::TierStatus* status) {
+  return status && status->last_failure && status->state == state::waiting &&
+         status->reason == status->last_failure->failure_class &&
+         engines::treatment_of(status->reason) == engines::Treatment::AwaitModel;
+}
+
+std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
+                       const std::string& kubernetes_node) {
+  std::string where = store.host_path.empty()
+                          ? fmt::format("the persistent volume claim {}", store.persistent_volume_claim)
+                          : fmt::format("{} on node {}", store.host_path, kubernetes_node);
+  if (model.repository.empty()) return fmt::format("copy {} into {}", model.file, where);
+  std::string folder = store.host_path.empty() ? "" : store.host_path + "/";
+  return fmt::format("`hf download {} --local-dir {}{}` fetches it into {}", model.repository, folder,
+                     model.repository, where);
 }
 
 bool needs_log(const api::Pod& pod, const api::TierStatus* last) {

@@ -13,6 +13,14 @@ namespace strix::reconcile {
 // engines/failure_table.h where the log says more than the exit code: `diagnosis` may be null.
 api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis);
 
+// Whether the model has to come into the store before the tier can run; it waits, and holds nobody up.
+bool awaits_model(const api::TierStatus* status);
+
+// How a model that is not in the store gets there, as half a sentence with the command where there is one.
+// `kubernetes_node` is the node whose folder it is.
+std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
+                       const std::string& kubernetes_node);
+
 // Whether the reconciler needs the log of this pod to say why it ended.
 bool needs_log(const api::Pod& pod, const api::TierStatus* last);
 
@@ -36,6 +44,9 @@ inline constexpr int64_t good_run_millis = 600'000;
 
 // Failures in a row with this one, given how many there were before it.
 int64_t failures_in_a_row(int64_t before, int64_t served_millis);
+
+// After ModelMissing the store is tried again this often, however short the back-off is.
+inline constexpr int64_t await_model_millis = 300'000;
 
 // backoffSeconds doubled for each failure in a row after the first, up to maxBackoffSeconds, and up to a
 // tenth longer by the pod's uid, so that tiers that died together do not come back together.

@@ -65,8 +65,11 @@ std::optional<Verdict> predecessors(const TierContext& c) {
   std::string waiting;
   for (const TierContext* predecessor : c.predecessors) {
     if (!predecessor->wanted || predecessor->serving()) continue;
-    // Without an explicit startAfter a tier that cannot start by its own numbers holds nobody up.
-    if (c.tier->start_after.empty() && (predecessor->memory_short || held_back(*predecessor))) continue;
+    // Without an explicit startAfter a tier that cannot start by its own numbers, or for want of its model,
+    // holds nobody up.
+    bool not_soon =
+        predecessor->memory_short || held_back(*predecessor) || awaits_model(predecessor->current);
+    if (c.tier->start_after.empty() && not_soon) continue;
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
   if (waiting.empty()) return std::nullopt;
@@ -117,14 +120,18 @@ std::optional<Verdict> held_back(const TierContext& c) {
 }
 
 WallMillis next_try(const TierContext& c) {
+  using engines::Treatment;
   if (!c.last || !c.last->last_failure || c.last->consecutive_failures == 0) return 0;
   const api::Failure& failure = *c.last->last_failure;
-  // What was changed since is tried at once.
+  // What was changed or cleared since is tried at once.
+  if (failure.cleared != c.observed->stack->metadata.annotation(names::annotation_clear_failures)) return 0;
   if (c.rendered && failure.subject != subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
                                                   c.rendered->template_hash))
     return 0;
+  Treatment treatment = engines::treatment_of(failure.failure_class);
+  if (treatment == Treatment::AwaitModel) return failure.time + await_model_millis;
   constexpr int64_t quick_tries = 3, quick_millis = 2'000;
-  bool quick = engines::treatment_of(failure.failure_class) == engines::Treatment::RetryInWindow &&
+  bool quick = treatment == Treatment::RetryInWindow &&
                c.last->consecutive_failures <= quick_tries;
   return failure.time + (quick ? quick_millis
                                : backoff_millis(c.tier->restart, c.last->consecutive_failures,

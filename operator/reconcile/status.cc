@@ -8,6 +8,7 @@
 #include "api/conditions.h"
 #include "api/names.h"
 #include "base/bytes.h"
+#include "reconcile/failure.h"
 
 namespace strix::reconcile {
 
@@ -211,6 +212,8 @@ void tier_events(const api::TierStatus* before, const api::TierStatus& after, st
          fmt::format("tier {} was let into the load window of node {}", after.name, after.node)});
   } else if (after.state == state::back_off) {
     events.push_back({true, "TierFailed", "Restart", fmt::format("tier {}: {}", after.name, after.message)});
+  } else if (awaits_model(&after)) {
+    events.push_back({true, after.reason, "Start", fmt::format("tier {}: {}", after.name, after.message)});
   } else if (after.state == state::given_up || after.state == state::quarantined) {
     events.push_back({true, after.state == state::given_up ? "TierGivenUp" : "TierQuarantined", "Restart",
                       fmt::format("tier {}: {}", after.name, after.message)});

@@ -103,6 +103,12 @@ std::string_view state_of(const Verdict& verdict) {
   return verdict.reason == names::reason_quarantined ? state::quarantined : state::waiting;
 }
 
+// What waits for its model does not look like something that is broken: it is not.
+std::string_view back_off_state(std::string_view failure_class) {
+  bool awaits = engines::treatment_of(failure_class) == engines::Treatment::AwaitModel;
+  return awaits ? state::waiting : state::back_off;
+}
+
 TierOutcome without_pod(const TierContext& c) {
   TierOutcome outcome = begin(c);
   if (auto verdict = first_that_holds(gates_before_pod(), c)) {
@@ -128,7 +134,7 @@ TierOutcome gated(const TierContext& c) {
     WallMillis next = next_try(c);
     bool backs_off = next > c.observed->now.wall && wait->reason == c.last->last_failure->failure_class;
     if (backs_off) look_again(outcome, next - c.observed->now.wall);
-    say(c, outcome, backs_off ? state::back_off : state::waiting, *wait);
+    say(c, outcome, backs_off ? back_off_state(wait->reason) : state::waiting, *wait);
   } else {
     outcome.request = request(c, WindowRequest::Kind::Claim);
     auto told = window_verdict(c);
@@ -248,10 +254,14 @@ TierOutcome running(const TierContext& c) {
 
 TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
-  bool fresh = record_failure(c, outcome, failure_of(*c.pod, c.diagnosis), served_millis(*c.pod));
+  api::Failure found = failure_of(*c.pod, c.diagnosis);
+  if (back_off_state(found.failure_class) == state::waiting && c.node && c.node->entry)
+    found.message +=
+        "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
+  bool fresh = record_failure(c, outcome, std::move(found), served_millis(*c.pod));
   const api::Failure& failure = *outcome.status.last_failure;
   if (fresh) {
-    say(c, outcome, state::back_off, failure.failure_class, failure.message);
+    say(c, outcome, back_off_state(failure.failure_class), failure.failure_class, failure.message);
     look_again(outcome, 1);
     return outcome;
   }
@@ -261,7 +271,7 @@ TierOutcome ended(const TierContext& c) {
     return outcome;
   }
   WallMillis next = next_try(c);
-  say(c, outcome, state::back_off, failure.failure_class,
+  say(c, outcome, back_off_state(failure.failure_class), failure.failure_class,
       fmt::format("{} at {}; the next try is at {} (failure {} in a row)", failure.message,
                   format_time(failure.time), format_time(next), outcome.status.consecutive_failures));
   if (next > c.observed->now.wall) {

@@ -83,8 +83,7 @@ const std::vector<Case> cases = {
     {Engine::LlamaCpp,
      "0.00.014.016 E gguf_init_from_file: failed to open GGUF file '/models/nope.gguf' (No such file or "
      "directory)",
-     "ModelMissing", "the model's file is not in the model store; put it there, then clear the failure",
-     Treatment::GiveUp},
+     "ModelMissing", "the model's file is not in the model store", Treatment::AwaitModel},
     {Engine::LlamaCpp,
      "0.00.219.045 E ggml_backend_buft_alloc_buffer_n_default: failed to allocate CPU buffer of size "
      "18432000000",
@@ -100,8 +99,7 @@ const std::vector<Case> cases = {
     {Engine::Vllm,
      "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or "
      "'namespace/repo_name': '/nonexistent/model'. Use `repo_type` argument if needed.",
-     "ModelMissing", "the model's folder is not in the model store; put it there, then clear the failure",
-     Treatment::GiveUp},
+     "ModelMissing", "the model's folder is not in the model store", Treatment::AwaitModel},
     {Engine::LlamaCpp, "0.00.012.363 E gguf_init_from_reader: failed to read key-value pairs",
      "ModelUnreadable", "the model's file is cut short or no GGUF; fetch it again, then clear the failure",
      Treatment::GiveUp},

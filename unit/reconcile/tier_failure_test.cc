@@ -218,3 +218,40 @@ TEST_CASE("a gated pod of a tier that backs off waits for its time") {
   CHECK(asking.request);
   CHECK(asking.status.state == "Waiting");
 }
+
+TEST_CASE("a model that is not in the store is waited for, with the words that fetch it") {
+  StackWorld world(2);
+  api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+  world.diagnoses[pod.metadata.uid] = {
+      "ModelMissing", engines::Treatment::AwaitModel, "the model's folder is not in the model store", {}};
+  pass(world);
+  TierOutcome told = pass(world);
+  CHECK(told.status.state == "Waiting");
+  CHECK(told.status.reason == "ModelMissing");
+  CHECK(told.status.message.find("`hf download example/coder --local-dir /var/lib/models/example/coder` "
+                                 "fetches it into /var/lib/models on node strix-halo") != std::string::npos);
+  REQUIRE(told.retry_after_millis);
+  CHECK(*told.retry_after_millis == await_model_millis - 1'000);
+
+  world.stack.metadata.annotations[std::string(names::annotation_clear_failures)] = "fetched";
+  CHECK(deletes(pass(world)));
+}
+
+TEST_CASE("a tier that waits for its model holds up only who named it") {
+  StackWorld world(2);
+  fake::put_into(world.add_pod("one", PodStage::Ended), PodStage::Ended, noon - 1'000);
+  world.diagnoses[world.pods.front().metadata.uid] = {
+      "ModelMissing", engines::Treatment::AwaitModel, "not there", {}};
+  world.settle();
+  world.add_pod("two", PodStage::Gated);
+  auto asks = [&] {
+    Decision decision = world.decide();
+    return std::any_of(decision.requests.begin(), decision.requests.end(),
+                       [](const auto& request) { return request.tier == "two"; });
+  };
+  CHECK(asks());
+  world.tier("two").start_after = {"one"};
+  world.pods.pop_back();
+  world.add_pod("two", PodStage::Gated);
+  CHECK_FALSE(asks());
+}
