@@ -151,7 +151,7 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
   if (done) return {};
   ErrorKind kind = done.error().kind;
   if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};
-  if (request.kind == WindowRequest::Kind::Claim) {
+  {
     std::lock_guard lock(mutex_);
     memories_[seen.node].unanswered.push_back(request.pod);
   }

@@ -37,7 +37,7 @@ class NodeReconciler {
     std::vector<VanishedHold> vanished;
     std::string boot_id;             // what vanished is gone for good when it changes
     bool was_away = false;           // its kubelet, when last seen
-    std::vector<PodRef> unanswered;  // let in by a patch whose outcome is not known
+    std::vector<PodRef> unanswered;  // let in, or told to drain, by a patch whose outcome is not known
   };
 
   NodeObserved observe(const std::string& node);
