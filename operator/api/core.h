@@ -53,6 +53,7 @@ struct Node {
   ObjectMeta metadata;
   bool ready = false;
   std::string ready_message;
+  WallMillis ready_since = 0;  // when it became Ready, or ceased to be
   std::string boot_id;
   bool unschedulable = false;
   std::map<std::string, int64_t> allocatable;  // extended resources and memory, in whole units

@@ -119,6 +119,7 @@ Result<Node> decode_node(json::Value object) {
     if (condition["type"].string_or("") != "Ready") return;
     node.ready = condition["status"].string_or("") == "True";
     node.ready_message = condition["message"].string_or("");
+    node.ready_since = time_of(condition["lastTransitionTime"]);
   });
   status["allocatable"].for_each_member([&](std::string_view name, json::Value value) {
     bool wanted = name == "memory" || name.find('/') != std::string_view::npos;

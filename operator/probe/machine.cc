@@ -16,6 +16,10 @@ constexpr int64_t serving_millis = 10'000;
 constexpr int64_t retry_millis = 2'000;  // after a failure of a tier that was serving
 constexpr int failures_max = 3;
 constexpr int refusals_max = 2;  // nobody listens any more: not a busy engine
+// Counted, not timed, so that a machine that slept finds no engine wedged when it wakes. Every two seconds
+// where it refuses or answers 503, which makes a minute; every seven where nothing comes, which makes three
+// and a half: longer than a starved machine holds an answer back, and far less than anybody waits.
+constexpr int wedged_failures = 30;
 constexpr int64_t warm_up_retry_millis_max = 10'000;
 constexpr int64_t effective_retry_millis = 500;
 constexpr int effective_failures_max = 4;  // asked once, and thrice again
@@ -51,6 +55,7 @@ void enter_serving(State& state, Now now) {
   enter(state, ProbePhase::Serving, "", now);
   state.was_serving = true;
   state.failures = state.refusals = state.warm_up_failures = 0;
+  state.reading.wedged_since = 0;
   ask_next(state, AskKind::Health, now.boot + serving_millis);
 }
 
@@ -98,6 +103,11 @@ void health_while_serving(State& state, const Answer& answer, Now now) {
 // The phase stays NotAnswering until a warm-up has worked: a healthy answer alone had been there before.
 void health_while_not_answering(State& state, const Answer& answer, bool draining, Now now) {
   bool healthy = answer.health == HealthReading::Healthy;
+  // Healthy and never warm: it may have a long queue to work through, and is left to it.
+  state.failures = healthy ? 0 : std::min(state.failures + 1, wedged_failures);
+  bool wedged = state.failures == wedged_failures;
+  if (!wedged) state.reading.wedged_since = 0;
+  if (wedged && state.reading.wedged_since == 0) state.reading.wedged_since = now.wall;
   if (healthy && !draining) return ask_next(state, AskKind::WarmUp, now.boot);
   if (!healthy) enter(state, ProbePhase::NotAnswering, answer.complaint, now);
   ask_next(state, AskKind::Health, now.boot + retry_millis);
@@ -177,11 +187,14 @@ BootMillis next_tick(const State& state, bool draining) {
 
 }  // namespace
 
-State begin(Now now, bool was_serving) {
+State begin(Now now, bool was_serving, bool was_silent) {
   State state;
   state.started = state.next_at = now.boot;
-  state.was_serving = was_serving;
-  state.reading.phase = was_serving ? ProbePhase::Serving : ProbePhase::NotListening;
+  state.was_serving = was_serving || was_silent;
+  state.reading.phase = was_silent    ? ProbePhase::NotAnswering
+                        : was_serving ? ProbePhase::Serving
+                                      : ProbePhase::NotListening;
+  if (was_silent) state.reading.detail = "the engine has not answered yet";
   state.reading.since = now.wall;
   return state;
 }

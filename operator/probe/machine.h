@@ -48,7 +48,7 @@ struct State {
   BootMillis next_at = 0;
   BootMillis load_at = 0;       // the other chain, while draining
   BootMillis load_read_at = 0;  // of reading.load
-  int failures = 0;             // of health, in a row, while Serving
+  int failures = 0;             // of health, in a row, since it served
   int refusals = 0;             // the same, no connection
   int warm_up_failures = 0;     // in a row
   int effective_failures = 0;   // of this run of the engine
@@ -66,8 +66,9 @@ struct Step {
   BootMillis tick_at = 0;  // when to come again with a tick; 0: only with the answer
 };
 
-// A pod that is new to us, or one whose pod condition says that it serves (the operator restarted).
-State begin(Now now, bool was_serving);
+// A pod that is new to us, or one whose pod condition says that it serves, or did and fell silent (the
+// operator restarted).
+State begin(Now now, bool was_serving, bool was_silent = false);
 
 // Ticks may come at any time and too often.
 Step advance(State state, const Input& input);

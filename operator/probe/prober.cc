@@ -21,6 +21,7 @@ constexpr int under_way_max = 32;
 bool worth_waking(const reconcile::ProbeReading& before, const reconcile::ProbeReading& after) {
   auto idle = [](const reconcile::ProbeReading& r) { return r.load && r.load->idle(); };
   return before.phase != after.phase || before.detail != after.detail ||
+         before.wedged_since != after.wedged_since ||
          before.context_length_tokens != after.context_length_tokens ||
          before.load.has_value() != after.load.has_value() || idle(before) != idle(after);
 }
@@ -37,7 +38,7 @@ class TierProber::Readings {
     std::set<std::string> wanted;
     for (const auto& target : targets) {
       wanted.insert(target.uid);
-      readings_.try_emplace(target.uid, begin(now, target.was_serving).reading);
+      readings_.try_emplace(target.uid, begin(now, target.was_serving, target.was_silent).reading);
     }
     for (const auto& uid : uids)
       if (!wanted.contains(uid)) readings_.erase(uid);
@@ -121,7 +122,7 @@ void TierProber::Rounds::replace(const api::NamespacedName& stack,
     entry.target = std::move(target);
     entry.target.stack = stack;
     if (entry.target.pod_ip.empty()) continue;
-    if (!entry.state) entry.state = begin(now(), entry.target.was_serving);
+    if (!entry.state) entry.state = begin(now(), entry.target.was_serving, entry.target.was_silent);
     step(uid, std::nullopt);
   }
   ask_waiting();

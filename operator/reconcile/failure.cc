@@ -21,25 +21,49 @@ constexpr std::string_view image_reasons[] = {"ErrImagePull", "ImagePullBackOff"
 constexpr std::string_view config_reasons[] = {"CreateContainerConfigError", "CreateContainerError",
                                                "RunContainerError"};
 
+// A graceful shutdown of the node, in the words of its kubelets.
+constexpr std::string_view shutdown_reasons[] = {"Terminated", "NodeShutdown", "Shutdown"};
+
 bool one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
 }  // namespace
 
-api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis) {
+namespace {
+
+// What the kubelet did to the pod, in its own words; the engine's exit code says nothing beside it. Empty: it
+// was the engine.
+std::string_view class_of_reason(const std::string& reason) {
+  if (reason == "Evicted") return names::failure_evicted;
+  if (one_of(reason, shutdown_reasons)) return names::failure_node_shutdown;
+  return {};
+}
+
+api::Failure failure_without_engine(const api::Pod& pod) {
   api::Failure failure;
   failure.time = ended_at(pod);
-  if (!pod.engine || !pod.engine->terminated) {
-    bool evicted = pod.reason == "Evicted";
-    failure.failure_class = evicted              ? names::failure_evicted
-                            : pod.reason.empty() ? names::failure_vanished
-                                                 : names::failure_rejected;
-    failure.message = fmt::format("the pod ended before its engine did ({}{}{})",
-                                  pod.reason.empty() ? "no reason given" : pod.reason,
-                                  pod.message.empty() ? "" : ": ", pod.message);
-    return failure;
-  }
+  std::string_view known = class_of_reason(pod.reason);
+  failure.failure_class = !known.empty()       ? known
+                          : pod.reason.empty() ? names::failure_vanished
+                                               : names::failure_rejected;
+  std::string words =
+      (pod.reason.empty() ? "no reason given" : pod.reason) + (pod.message.empty() ? "" : ": " + pod.message);
+  failure.message = failure.failure_class == names::failure_evicted
+                        ? fmt::format("the kubelet evicted it ({})", words)
+                    : failure.failure_class == names::failure_node_shutdown
+                        ? fmt::format("its node was shut down ({})", words)
+                        : fmt::format("the pod ended before its engine did ({})", words);
+  return failure;
+}
+
+}  // namespace
+
+api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis) {
+  if (!pod.engine || !pod.engine->terminated || !class_of_reason(pod.reason).empty())
+    return failure_without_engine(pod);
+  api::Failure failure;
+  failure.time = ended_at(pod);
   const api::ContainerStatus& engine = *pod.engine;
   int signal = engine.signal                              ? engine.signal
                : engine.exit_code > exit_code_signal_base ? engine.exit_code - exit_code_signal_base
@@ -84,15 +108,37 @@ bool needs_log(const api::Pod& pod, const api::TierStatus* last) {
 }
 
 std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
-  if (!pod.engine || admitted_at(pod) == 0 || now - admitted_at(pod) < start_patience_millis) return {};
-  bool image = one_of(pod.engine->waiting_reason, image_reasons);
-  if (!image && !one_of(pod.engine->waiting_reason, config_reasons)) return {};
+  int64_t waited = now - admitted_at(pod);
+  if (admitted_at(pod) == 0 || waited < start_patience_millis) return {};
   api::Failure failure;
-  failure.failure_class = image ? names::failure_image_pull_failed : names::failure_container_not_created;
   failure.time = admitted_at(pod) + start_patience_millis;
+  const api::PodCondition* scheduled = pod.condition("PodScheduled");
+  if (scheduled && scheduled->status == "False" && scheduled->reason == names::reason_unschedulable) {
+    failure.failure_class = names::reason_unschedulable;
+    failure.message = "no node takes its pod: " + scheduled->message;
+    return failure;
+  }
+  if (!pod.engine) return {};
+  const api::ContainerStatus& engine = *pod.engine;
+  bool image = one_of(engine.waiting_reason, image_reasons);
+  bool creating = engine.waiting_reason == "ContainerCreating" && waited >= create_patience_millis;
+  if (!image && !creating && !one_of(engine.waiting_reason, config_reasons)) return {};
+  if (creating) failure.time = admitted_at(pod) + create_patience_millis;
+  failure.failure_class = image ? names::failure_image_pull_failed : names::failure_container_not_created;
+  std::string_view unsaid =
+      creating ? "its pod's events say what it waits for, such as a volume" : "no more is known";
+  failure.message = fmt::format("{}: {}", engine.waiting_reason,
+                                engine.waiting_message.empty() ? unsaid : engine.waiting_message);
+  return failure;
+}
+
+api::Failure wedged_failure(const ProbeReading& reading) {
+  api::Failure failure;
+  failure.failure_class = names::failure_wedged;
+  failure.time = reading.wedged_since / 1000 * 1000;
   failure.message =
-      fmt::format("{}: {}", pod.engine->waiting_reason,
-                  pod.engine->waiting_message.empty() ? "no more is known" : pod.engine->waiting_message);
+      fmt::format("the engine runs and has not answered since {} ({}); it is stopped and started again",
+                  format_time(reading.since), reading.detail);
   return failure;
 }
 

@@ -5,12 +5,14 @@
 #include "api/core.h"
 #include "api/inference_stack.h"
 #include "engines/failure_table.h"
+#include "reconcile/ports.h"
 
 namespace strix::reconcile {
 
-// Classes: OutOfMemoryKilled, Killed (a signal), Exited (any code, 0 included: a dead vLLM engine exits 0),
-// Evicted, Rejected (the kubelet refused it), Vanished (ended without a container's word), and those of
-// engines/failure_table.h where the log says more than the exit code: `diagnosis` may be null.
+// Classes: Evicted, NodeShutdown and Rejected are the kubelet's word, and whatever its engine's end looked
+// like follows from it; OutOfMemoryKilled, Killed (a signal), Exited (any code, 0 included: a dead vLLM
+// engine exits 0), Vanished (ended without a container's word), and those of engines/failure_table.h where
+// the log says more than the exit code: `diagnosis` may be null.
 api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis);
 
 // Whether the model has to come into the store before the tier can run; it waits, and holds nobody up.
@@ -26,8 +28,14 @@ bool needs_log(const api::Pod& pod, const api::TierStatus* last);
 
 // What an admitted pod waits for that will not come by itself, such as an image that does not exist.
 std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now);
-// The kubelet tries again for so long before the load window is given to somebody else.
+// The kubelet, or the scheduler, tries again for so long before the load window is given to somebody else.
 inline constexpr int64_t start_patience_millis = 20'000;
+// The same for a container that is only ever being created, as a volume that cannot be mounted shows: with
+// its image there it takes seconds.
+inline constexpr int64_t create_patience_millis = 300'000;
+
+// An engine that served and has not answered its health check for as often as the prober counts.
+api::Failure wedged_failure(const ProbeReading& reading);
 
 // What a failure is about, as a hash: of the image, model and quantisation for a class that quarantines, of
 // the pod's template otherwise.

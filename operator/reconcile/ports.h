@@ -112,6 +112,9 @@ struct ProbeReading {
   WallMillis since = 0;  // when this phase began
   std::optional<int64_t> context_length_tokens;
   std::optional<engines::Load> load;  // only while draining; absent: unknown, which counts as busy
+  // Of NotAnswering: since when its health check has failed so often in a row that it will not come back by
+  // itself; 0: it may.
+  WallMillis wedged_since = 0;
   bool operator==(const ProbeReading&) const = default;
 };
 
@@ -121,8 +124,8 @@ struct ProbeTarget {
   std::string pod_ip;
   api::Tier tier;
   std::string api_key;  // sent as a bearer token; never logged
-  bool was_serving =
-      false;              // the pod's condition already says so (the operator restarted): starts as Serving
+  // What the pod's condition says already (the operator restarted): starts as Serving, or as NotAnswering.
+  bool was_serving = false, was_silent = false;
   bool draining = false;  // read the load too, often
 };
 

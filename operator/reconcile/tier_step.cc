@@ -8,95 +8,12 @@
 #include "planner/start_order.h"
 #include "reconcile/failure.h"
 #include "reconcile/gates.h"
+#include "reconcile/tier_outcome.h"
+#include "reconcile/tier_silent.h"
 
 namespace strix::reconcile {
 
 namespace {
-
-// The outcome with what holds in every state, and counters carried over.
-TierOutcome begin(const TierContext& c) {
-  TierOutcome outcome;
-  api::TierStatus& status = outcome.status;
-  if (c.last) {
-    status.restarts = c.last->restarts;
-    status.consecutive_failures = c.last->consecutive_failures;
-    status.last_failure = c.last->last_failure;
-  }
-  status.name = c.tier->name;
-  const auto& meta = c.observed->stack->metadata;
-  if (c.tier->port != 0)
-    status.endpoint = fmt::format("http://{}.{}.svc:{}", c.pod_name(), meta.namespace_, c.tier->port);
-  if (c.pod && c.pod_is_ours()) {
-    status.pod_name = c.pod->metadata.name;
-    status.node = node_of(*c.pod);
-    if (holds_memory(*c.pod) && claim_is_known(*c.pod)) {
-      planner::Claim claim = claim_of(*c.pod);
-      if (claim.gpu) status.gpu_fraction_milli = claim.gpu_fraction_milli;
-      if (claim.gpu || claim.host_bytes) status.bytes = claim.known_bytes();
-    }
-  } else if (c.node && c.node->one()) {
-    status.node = c.node->one()->metadata.name;
-  }
-  return outcome;
-}
-
-void say(const TierContext& c, TierOutcome& outcome, std::string_view state, std::string_view reason,
-         std::string message) {
-  api::TierStatus& status = outcome.status;
-  status.state = state;
-  status.reason = reason;
-  status.message = std::move(message);
-  bool same = c.last && c.last->state == status.state && c.last->reason == status.reason;
-  status.since = same ? c.last->since : c.observed->now.wall;
-}
-
-void say(const TierContext& c, TierOutcome& outcome, std::string_view state, const Verdict& verdict) {
-  say(c, outcome, state, verdict.reason, verdict.message);
-}
-
-void look_again(TierOutcome& outcome, int64_t millis) {
-  int64_t wait = std::max<int64_t>(1, millis);
-  outcome.retry_after_millis = std::min(outcome.retry_after_millis.value_or(wait), wait);
-}
-
-void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
-  if (c.pod->pod_ip.empty() || c.tier->port == 0) return;
-  ProbeTarget target;
-  target.uid = c.pod->metadata.uid;
-  target.stack = c.observed->stack->metadata.key();
-  target.pod_ip = c.pod->pod_ip;
-  target.tier = *c.tier;
-  auto key = c.observed->api_keys.find(c.tier->name);
-  if (key != c.observed->api_keys.end()) target.api_key = key->second;
-  target.was_serving = stage_of(*c.pod) == PodStage::Serving || draining;
-  target.draining = draining;
-  outcome.target = std::move(target);
-}
-
-WindowRequest request(const TierContext& c, WindowRequest::Kind kind) {
-  const auto& meta = c.observed->stack->metadata;
-  WindowRequest request;
-  request.kind = kind;
-  request.stack = meta.key();
-  request.stack_uid = meta.uid;
-  request.stack_generation = meta.generation;
-  request.stack_created = meta.created;
-  request.order = kind == WindowRequest::Kind::Claim ? c.order : -c.order;
-  request.node = node_of(*c.pod);
-  request.tier = c.tier->name;
-  request.pod = c.pod_ref();
-  request.claim = kind == WindowRequest::Kind::Claim ? c.claim : claim_of(*c.pod);
-  if (kind == WindowRequest::Kind::Claim && c.claim.gpu && c.node && c.node->entry &&
-      c.node->entry->devices && c.node->entry->devices->strategy == api::DeviceStrategy::ExtendedResource)
-    request.device_resource = c.node->entry->devices->resource_name;
-  return request;
-}
-
-std::optional<Verdict> window_verdict(const TierContext& c) {
-  auto found = c.observed->verdicts.find(c.pod->metadata.key().text());
-  if (found == c.observed->verdicts.end()) return std::nullopt;
-  return found->second;
-}
 
 std::string_view state_of(const Verdict& verdict) {
   if (verdict.reason == names::reason_given_up) return state::given_up;
@@ -171,20 +88,6 @@ std::string loading_text(const TierContext& c) {
   }
 }
 
-// Counts a failure once: it is in status before anything is done about it.
-bool record_failure(const TierContext& c, TierOutcome& outcome, api::Failure failure, int64_t served) {
-  failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
-                               std::string(c.pod->metadata.annotation(names::annotation_template_hash)));
-  failure.cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
-  const api::Failure* known = c.last && c.last->last_failure ? &*c.last->last_failure : nullptr;
-  // The time tells failures of one tier apart; the log is read, and the annotation looked at, but once.
-  if (known && known->time == failure.time) return false;
-  outcome.status.last_failure = std::move(failure);
-  outcome.status.restarts += 1;
-  outcome.status.consecutive_failures = failures_in_a_row(outcome.status.consecutive_failures, served);
-  return true;
-}
-
 // An admitted pod that will not start is taken out of the window, once its failure is in status.
 TierOutcome abandon(const TierContext& c, TierOutcome outcome, const api::Failure& failure) {
   if (record_failure(c, outcome, failure, 0)) {
@@ -217,8 +120,11 @@ TierOutcome loading(const TierContext& c) {
   if (admitted_at(*c.pod) != 0) look_again(outcome, left);
   bool warming = c.probe && c.probe->phase == ProbePhase::WarmingUp;
   auto problem = pod_problem(*c.pod);
-  int64_t patience = admitted_at(*c.pod) + start_patience_millis - c.observed->now.wall;
-  if (problem && patience > 0) look_again(outcome, patience);
+  for (int64_t patience : {start_patience_millis, create_patience_millis}) {
+    int64_t wait = admitted_at(*c.pod) + patience - c.observed->now.wall;
+    bool waits = problem || (c.pod->engine && !c.pod->engine->running);
+    if (waits && wait > 0) look_again(outcome, wait);
+  }
   say(c, outcome, warming ? state::warming_up : state::starting,
       problem.value_or(Verdict{names::reason_loading, loading_text(c)}));
   return outcome;
@@ -234,9 +140,10 @@ TierOutcome running(const TierContext& c) {
   if (serving && c.not_answering()) {
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false,
                                          std::string(names::serving_not_answering), c.probe->detail});
-    say(c, outcome, state::not_answering, names::serving_not_answering,
-        "clients are kept away: " + c.probe->detail);
-  } else if (serving) {
+    return silent(c, std::move(outcome));
+  }
+  if (is_wedged(c, outcome)) return stop_wedged(c, std::move(outcome));
+  if (serving) {
     say(c, outcome, state::ready, names::reason_serving, "");
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
@@ -245,9 +152,7 @@ TierOutcome running(const TierContext& c) {
     say(c, outcome, state::warming_up, names::reason_recovered,
         "the engine answers again; clients are being let in");
   } else {
-    say(c, outcome, state::not_answering, names::serving_not_answering,
-        "clients are kept away: " +
-            (c.probe ? c.probe->detail : std::string("the engine has not answered yet")));
+    return silent(c, std::move(outcome));
   }
   return outcome;
 }

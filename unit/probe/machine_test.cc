@@ -61,7 +61,8 @@ Answer load(std::optional<engines::Load> value) {
 // One target on a clock of its own.
 class Tier {
  public:
-  explicit Tier(bool was_serving = false) : state_(begin(now(), was_serving)) {}
+  explicit Tier(bool was_serving = false, bool was_silent = false)
+      : state_(begin(now(), was_serving, was_silent)) {}
 
   Now now() const { return {epoch + boot_, boot_}; }
   const reconcile::ProbeReading& reading() const { return state_.reading; }
@@ -360,6 +361,75 @@ TEST_CASE("a tier that was serving before and is gone stops answering after two 
   tier.answer(refused());
   tier.answer(refused());
   REQUIRE(tier.phase() == ProbePhase::NotAnswering);
+}
+
+TEST_CASE("an engine that served is wedged when health has failed thirty times in a row, however it fails") {
+  struct Case {
+    const char* what;
+    Answer bad;
+    int64_t seconds_at_least, seconds_at_most;
+  };
+  Answer dead = healthy();
+  dead.health = HealthReading::Failing;
+  dead.complaint = "health answered 503";
+  for (const Case& c : {Case{"refused", refused(), 55, 65}, Case{"503", dead, 55, 65},
+                        Case{"no answer", timed_out(AskKind::Health), 55, 250}}) {
+    CAPTURE(c.what);
+    Tier tier;
+    tier.to_serving();
+    BootMillis begun = tier.now().boot;
+    for (int i = 0; i < 29; ++i) tier.answer(c.bad);
+    CHECK(tier.phase() == ProbePhase::NotAnswering);
+    CHECK(tier.reading().wedged_since == 0);
+    tier.answer(c.bad);
+    CHECK(tier.reading().wedged_since == tier.now().wall);
+    int64_t seconds = (tier.now().boot - begun) / 1000 - 10;  // the first question comes after ten
+    CHECK(seconds >= c.seconds_at_least);
+    CHECK(seconds <= c.seconds_at_most);
+    tier.answer(healthy());
+    CHECK(tier.reading().wedged_since == 0);
+    CHECK(tier.phase() == ProbePhase::NotAnswering);
+    tier.answer(warm(true));
+    CHECK(tier.phase() == ProbePhase::Serving);
+  }
+}
+
+TEST_CASE("a machine that slept for a day finds no engine wedged when it wakes") {
+  Tier tier;
+  tier.to_serving();
+  for (int i = 0; i < 5; ++i) tier.answer(refused());
+  tier.pass(86'400'000);
+  tier.answer(refused());
+  CHECK(tier.reading().wedged_since == 0);
+}
+
+TEST_CASE("an engine that is healthy and never answers its warm-up is busy, not wedged") {
+  Tier tier;
+  tier.to_serving();
+  for (int i = 0; i < 3; ++i) tier.answer(refused());
+  for (int i = 0; i < 40; ++i) {
+    tier.answer(healthy());
+    tier.answer(warm(false));
+  }
+  CHECK(tier.phase() == ProbePhase::NotAnswering);
+  CHECK(tier.reading().wedged_since == 0);
+}
+
+TEST_CASE("a tier that had fallen silent before the operator came is asked at once, and is not serving") {
+  Tier tier(false, true);
+  CHECK(tier.phase() == ProbePhase::NotAnswering);
+  REQUIRE(tier.next(1));
+  SECTION("it comes back with a warm-up") {
+    tier.answer(healthy());
+    CHECK(tier.phase() == ProbePhase::NotAnswering);
+    tier.answer(warm(true));
+    tier.answer(context(4096));
+    CHECK(tier.phase() == ProbePhase::Serving);
+  }
+  SECTION("or is wedged in its time") {
+    for (int i = 0; i < 30; ++i) tier.answer(refused());
+    CHECK(tier.reading().wedged_since == tier.now().wall);
+  }
 }
 
 TEST_CASE("draining reads the load every 250 ms, and health as before") {

@@ -141,6 +141,61 @@ TEST_CASE("a pod that was evicted before its engine ran is counted once") {
   CHECK(deletes(pass(world)));
 }
 
+TEST_CASE("what the kubelet did to a pod counts, not what its engine's end looked like") {
+  struct Case {
+    const char *reason, *failure_class, *message;
+  };
+  for (const Case& c :
+       {Case{"Evicted", "Evicted", "the kubelet evicted it (Evicted: low on memory)"},
+        Case{"Terminated", "NodeShutdown", "its node was shut down (Terminated: low on memory)"},
+        Case{"NodeShutdown", "NodeShutdown", "its node was shut down (NodeShutdown: low on memory)"},
+        Case{"", "Killed", "the engine was killed by signal 9; its pod's log may say more"}}) {
+    CAPTURE(c.reason);
+    StackWorld world(1);
+    api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+    pod.engine->exit_code = 137;
+    pod.reason = c.reason;
+    pod.message = "low on memory";
+    TierOutcome outcome = pass(world);
+    REQUIRE(outcome.status.last_failure);
+    CHECK(outcome.status.last_failure->failure_class == c.failure_class);
+    CHECK(outcome.status.last_failure->message == c.message);
+  }
+}
+
+TEST_CASE("what cannot come by itself is taken out of the window after a while, and counted once") {
+  struct Case {
+    const char *what, *waiting, *scheduled, *failure_class, *message;
+    int64_t patience_millis;
+  };
+  for (const Case& c :
+       {Case{"no room", "", "Unschedulable", "Unschedulable", "no node takes its pod: 0/1 nodes", 20'000},
+        Case{"no Secret", "CreateContainerConfigError", "", "ContainerNotCreated",
+             "CreateContainerConfigError: no more is known", 20'000},
+        Case{"a volume", "ContainerCreating", "", "ContainerNotCreated",
+             "ContainerCreating: its pod's events say what it waits for, such as a volume", 300'000}}) {
+    CAPTURE(c.what);
+    StackWorld world(1);
+    api::Pod& pod = world.add_pod("one", PodStage::Loading, noon);
+    pod.engine->running = false;
+    pod.engine->waiting_reason = c.waiting;
+    if (*c.scheduled) pod.conditions = {{"PodScheduled", "False", c.scheduled, "0/1 nodes", noon}};
+    world.tick(c.patience_millis - 1);
+    TierOutcome early = pass(world);
+    CHECK(early.status.state == "Starting");
+    REQUIRE(early.retry_after_millis);
+    CHECK(*early.retry_after_millis >= 1);
+    world.tick(1);
+    TierOutcome first = pass(world);
+    CHECK(first.status.reason == c.failure_class);
+    CHECK(first.status.message == c.message);
+    CHECK(first.actions.empty());
+    TierOutcome second = pass(world);
+    CHECK(deletes(second));
+    CHECK(second.status.restarts == 1);
+  }
+}
+
 TEST_CASE("what keeps a pod from starting is looked at again in time, and not all the time") {
   struct Case {
     const char* what;
@@ -148,10 +203,9 @@ TEST_CASE("what keeps a pod from starting is looked at again in time, and not al
     const char* scheduled;
     bool by_hand;  // somebody removed the gate: nobody knows when
   };
-  for (const Case& c :
-       {Case{"no room", "", "Unschedulable", false}, Case{"no room, by hand", "", "Unschedulable", true},
-        Case{"a crash loop", "CrashLoopBackOff", "", false},
-        Case{"no image, by hand", "ErrImagePull", "", true}}) {
+  for (const Case& c : {Case{"no room, by hand", "", "Unschedulable", true},
+                        Case{"a crash loop", "CrashLoopBackOff", "", false},
+                        Case{"no image, by hand", "ErrImagePull", "", true}}) {
     CAPTURE(c.what);
     StackWorld world(1);
     api::Pod& pod = world.add_pod("one", PodStage::Loading, noon - 60'000);

@@ -145,7 +145,7 @@ TEST_CASE("a tier that loads is let in to its clients when it has answered, and 
        "CreateContainerError", "CreateContainerError"},
       {"no room",
        [](StackWorld& w) {
-         auto& pod = w.add_pod("one", PodStage::Loading);
+         auto& pod = w.add_pod("one", PodStage::Loading, noon - 5'000);
          pod.engine.reset();
          pod.conditions = {{"PodScheduled", "False", "Unschedulable", "0/1 nodes are available", noon}};
        },

@@ -243,11 +243,19 @@ void Machine::silence(const std::string& uid, int64_t millis) {
   process->silent_until = time_.boot() + millis;
 }
 
+void Machine::wedge(const std::string& uid) {
+  EngineProcess* process = process_of(uid);
+  if (!process || process->dead || process->loading(time_.boot())) return;
+  story_.tell(name_, "the engine of {} hangs", process->pod.text());
+  process->wedged = true;
+}
+
 void Machine::post(bool ready, const std::string& message) {
   api::Node node = *server_.nodes.find({"", name_});
   std::string boot = fmt::format("boot-{}", boots_);
   if (node.ready == ready && node.boot_id == boot) return;
   story_.tell(name_, "is {}", ready ? "Ready" : "not Ready");
+  if (node.ready != ready) node.ready_since = whole_seconds(time_.now().wall);
   node.ready = ready;
   node.ready_message = message;
   if (ready) node.boot_id = boot;
@@ -323,7 +331,7 @@ probe::Answer Machine::answer(const std::string& uid, probe::AskKind kind) {
     answer.complaint = "connection refused";
     return answer;
   }
-  if (now < process->silent_until) {
+  if (process->wedged || now < process->silent_until) {
     answer.delivery = probe::Delivery::TimedOut;
     answer.complaint = "no answer in time";
     answer.health = engines::HealthReading::Failing;

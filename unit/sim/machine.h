@@ -23,11 +23,11 @@ struct EngineProcess {
   BootMillis silent_since = 0, silent_until = 0, busy_until = 0, died_at = 0, holds_until = 0;
   int exit_code = 0;
   int64_t leak_millis = 0, epoch = 0;
-  bool ignores_term = false, terminated = false, dead = false;
+  bool ignores_term = false, terminated = false, dead = false, wedged = false;
 
   bool holds(BootMillis now) const { return !dead || now < holds_until; }
   bool loading(BootMillis now) const { return !dead && now < healthy_at; }
-  bool answers(BootMillis now) const { return !dead && now >= warm_at && now >= silent_until; }
+  bool answers(BootMillis now) const { return !dead && !wedged && now >= warm_at && now >= silent_until; }
 };
 
 // Owner: the one thread of a run.
@@ -40,6 +40,7 @@ class Machine {
   // --- trouble
   void kill(const std::string& uid, int exit_code);
   void silence(const std::string& uid, int64_t millis);
+  void wedge(const std::string& uid);
   void reboot(int64_t millis);
   void stall(int64_t millis);
   void cordon(bool unschedulable);

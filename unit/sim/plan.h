@@ -55,6 +55,7 @@ enum class Trouble {
   ForeignPod,      // somebody's pod with our labels and a tier's name, for a while
   KillEngine,      // dies by itself
   SilenceEngine,   // stops answering for a while
+  WedgeEngine,     // stops answering for good, and runs on
   RebootNode,
   StallKubelet,
   CordonNode,

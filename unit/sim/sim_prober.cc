@@ -12,6 +12,7 @@ bool idle(const reconcile::ProbeReading& reading) {
 
 bool worth_waking(const reconcile::ProbeReading& before, const reconcile::ProbeReading& after) {
   return before.phase != after.phase || before.detail != after.detail ||
+         before.wedged_since != after.wedged_since ||
          before.context_length_tokens != after.context_length_tokens ||
          before.load.has_value() != after.load.has_value() || idle(before) != idle(after);
 }
@@ -26,7 +27,7 @@ void SimProber::watch(const api::NamespacedName& stack, std::vector<reconcile::P
     auto [found, fresh] = entries_.try_emplace(uid);
     Entry& entry = found->second;
     bool changed = fresh || entry.target.draining != target.draining;
-    if (fresh) entry.state = probe::begin(world_.time.now(), target.was_serving);
+    if (fresh) entry.state = probe::begin(world_.time.now(), target.was_serving, target.was_silent);
     entry.target = std::move(target);
     entry.target.stack = stack;
     if (!changed) continue;

@@ -125,6 +125,8 @@ void Troubles::pods(const Incident& incident) {
     (void)world_.server.delete_pod(key, {});
   } else if (machine && incident.trouble == Trouble::KillEngine) {
     machine->kill(victim->metadata.uid, incident.amount % 3 == 0 ? 0 : incident.amount % 3 == 1 ? 1 : 137);
+  } else if (machine && incident.trouble == Trouble::WedgeEngine) {
+    machine->wedge(victim->metadata.uid);
   } else if (machine) {
     machine->silence(victim->metadata.uid, incident.millis * 2);
   }
@@ -194,6 +196,7 @@ void Troubles::befall(const Incident& incident) {
     case Trouble::ForeignPod:
     case Trouble::KillEngine:
     case Trouble::SilenceEngine:
+    case Trouble::WedgeEngine:
       return pods(incident);
     case Trouble::RebootNode:
     case Trouble::StallKubelet:
