@@ -48,6 +48,9 @@ TierStatus decode_tier(json::Value value) {
   tier.context_length_tokens = value["contextLength"].integer();
   tier.gpu_fraction_milli = decode_fraction(value["gpuFraction"]);
   tier.bytes = value["bytes"].integer();
+  if (json::Value kv = value["kv"]; kv.is_object())
+    tier.kv = KvStatus{.bytes = kv["bytes"].integer(), .tokens = kv["tokens"].integer_or(0)};
+  tier.engine_version = value["engineVersion"].string_or("");
   tier.endpoint = value["endpoint"].string_or("");
   return tier;
 }

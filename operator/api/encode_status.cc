@@ -60,6 +60,13 @@ void failure(json::Writer& out, const Failure& value, Times times) {
   out.end_object();
 }
 
+void cache(json::Writer& out, const KvStatus& value) {
+  out.begin_object();
+  if (value.bytes) out.member("bytes", *value.bytes);
+  out.member("tokens", value.tokens);
+  out.end_object();
+}
+
 void tier(json::Writer& out, const TierStatus& value, Times times) {
   out.begin_object();
   out.member("name", clipped(value.name, name_bytes_max));
@@ -78,6 +85,11 @@ void tier(json::Writer& out, const TierStatus& value, Times times) {
   if (value.context_length_tokens) out.member("contextLength", *value.context_length_tokens);
   if (value.gpu_fraction_milli) out.key("gpuFraction").number(*value.gpu_fraction_milli / 1000.0);
   if (value.bytes) out.member("bytes", *value.bytes);
+  if (value.kv) {
+    out.key("kv");
+    cache(out, *value.kv);
+  }
+  text(out, "engineVersion", value.engine_version, word_bytes_max);
   text(out, "endpoint", value.endpoint, 512);
   out.end_object();
 }

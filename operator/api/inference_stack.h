@@ -122,7 +122,7 @@ struct Tier {
   std::string image;                       // empty: the engine's default
   Model model;
   int port = 0;
-  int64_t context_length_tokens = 0;      // 0 where it is "auto"
+  int64_t context_length_tokens = 0;  // 0 where it is "auto"
   bool context_length_auto = false;
   std::optional<int> gpu_fraction_milli;  // memory.gpuFraction
   std::optional<int64_t> kv_cache_bytes;  // memory.kvCache; at most one of the two, neither: derived
@@ -182,6 +182,13 @@ struct Failure {
   bool operator==(const Failure&) const = default;
 };
 
+// Of the running engine's KV cache.
+struct KvStatus {
+  std::optional<int64_t> bytes;
+  int64_t tokens = 0;  // that it holds, of all requests together
+  bool operator==(const KvStatus&) const = default;
+};
+
 struct TierStatus {
   std::string name;
   std::string state;     // Waiting Starting WarmingUp Ready Draining Stopping BackOff Off
@@ -196,6 +203,8 @@ struct TierStatus {
   std::optional<int64_t> context_length_tokens;  // read back from the engine
   std::optional<int> gpu_fraction_milli;         // of the pod that runs
   std::optional<int64_t> bytes;                  // ledger entry of the pod that runs
+  std::optional<KvStatus> kv;                    // read back from the engine
+  std::string engine_version;                    // as the engine itself says
   std::string endpoint;                          // http://<service>.<namespace>.svc:<port>
 };
 

@@ -89,6 +89,7 @@ inline constexpr std::string_view reason_memory_settling = "MemorySettling";
 inline constexpr std::string_view reason_unschedulable = "Unschedulable";
 inline constexpr std::string_view reason_loading = "Loading";
 inline constexpr std::string_view reason_serving = "Serving";
+inline constexpr std::string_view reason_engine_differs = "EngineDiffers";
 inline constexpr std::string_view reason_recovered = "Recovered";
 inline constexpr std::string_view reason_terminating = "Terminating";
 inline constexpr std::string_view reason_replacing = "Replacing";

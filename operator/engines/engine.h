@@ -80,16 +80,35 @@ Ask warm_up_ask(const api::Tier& tier);
 // hold a prompt.
 std::optional<std::string> read_warm_up(int status, std::string_view body);
 
-// What the engine says of itself once it is up: /v1/models for vLLM, /props for llama-server.
+// What an engine says of itself once it is up, as far as it says it.
+struct Report {
+  std::optional<int64_t> context_length_tokens;  // that one request may have
+  std::optional<int64_t> kv_tokens;              // that its KV cache holds, of all requests together
+  // vLLM's own estimate of how many requests of full length that is, in millionths: of a model whose layers
+  // keep different amounts it says more than the tokens.
+  std::optional<int64_t> kv_requests_millionths;
+  std::optional<int64_t> kv_bytes;  // where they were pinned
+  std::optional<int64_t> slots;     // llama-server: requests at once
+  std::string version;              // of at most 64 bytes; empty: not known
+  bool operator==(const Report&) const = default;
+};
+// What the second says of what the first leaves open.
+Report merged(Report first, const Report& second);
+
+// /v1/models for vLLM, /props for llama-server.
 Ask effective_ask(api::Engine engine);
-std::optional<int64_t> read_context_length_tokens(api::Engine engine, std::string_view body);
+Report read_effective(api::Engine engine, std::string_view body);
+// vLLM's /version; llama-server has told with the effective settings.
+Ask version_ask();
+Report read_version(std::string_view body);
+Report read_cache(api::Engine engine, std::string_view metrics_text);  // from /metrics
 
 struct Load {
   int64_t running = 0, waiting = 0;
   bool idle() const { return running == 0 && waiting == 0; }
   bool operator==(const Load&) const = default;
 };
-Ask load_ask(api::Engine engine);
+Ask metrics_ask();
 // From the engine's /metrics; absent when it cannot be told, which counts as busy.
 std::optional<Load> read_load(api::Engine engine, std::string_view metrics_text);
 

@@ -7,6 +7,7 @@ namespace strix::engines {
 namespace {
 
 constexpr size_t text_bytes_max = 8u << 20;
+constexpr size_t label_bytes_max = 128;
 
 bool blank(char c) {
   return c == ' ' || c == '\t';
@@ -17,8 +18,9 @@ std::string_view skip_blanks(std::string_view text) {
   return text;
 }
 
-// What follows {...}; a label's value may hold braces and escaped quotes. Absent: the line breaks off.
-std::optional<std::string_view> skip_labels(std::string_view text) {
+// Where {...} ends, the closing brace included; a label's value may hold braces and escaped quotes. Absent:
+// the line breaks off.
+std::optional<size_t> labels_end(std::string_view text) {
   bool quoted = false;
   for (size_t i = 1; i < text.size(); ++i) {
     if (quoted && text[i] == '\\') {
@@ -26,7 +28,7 @@ std::optional<std::string_view> skip_labels(std::string_view text) {
     } else if (text[i] == '"') {
       quoted = !quoted;
     } else if (text[i] == '}' && !quoted) {
-      return text.substr(i + 1);
+      return i + 1;
     }
   }
   return std::nullopt;
@@ -45,9 +47,9 @@ std::optional<double> read_value(std::string_view text) {
 
 }  // namespace
 
-std::optional<double> sum_of_series(std::string_view text, std::string_view name) {
-  if (text.size() > text_bytes_max) return std::nullopt;
-  std::optional<double> sum;
+bool for_each_series(std::string_view text, std::string_view name,
+                     const std::function<void(std::string_view labels, double value)>& take) {
+  if (text.size() > text_bytes_max) return false;
   while (!text.empty()) {
     size_t end = text.find('\n');
     std::string_view line = skip_blanks(text.substr(0, end));
@@ -56,12 +58,46 @@ std::optional<double> sum_of_series(std::string_view text, std::string_view name
     std::string_view rest = line.substr(name.size());
     if (rest.empty() || !(blank(rest.front()) || rest.front() == '{')) continue;  // a longer name
     rest = skip_blanks(rest);
-    auto after = !rest.empty() && rest.front() == '{' ? skip_labels(rest) : std::optional(rest);
-    auto value = after ? read_value(*after) : std::nullopt;
-    if (!value) return std::nullopt;
-    sum = sum.value_or(0) + *value;
+    std::string_view labels;
+    if (!rest.empty() && rest.front() == '{') {
+      auto length = labels_end(rest);
+      if (!length) return false;
+      labels = rest.substr(1, *length - 2);
+      rest = rest.substr(*length);
+    }
+    auto value = read_value(rest);
+    if (!value) return false;
+    take(labels, *value);
   }
-  return sum;
+  return true;
+}
+
+std::optional<std::string> label_value(std::string_view labels, std::string_view label) {
+  while (!labels.empty()) {
+    size_t equals = labels.find('=');
+    if (equals == std::string_view::npos) return std::nullopt;
+    std::string_view name = labels.substr(0, equals);
+    while (!name.empty() && (blank(name.front()) || name.front() == ',')) name.remove_prefix(1);
+    while (!name.empty() && blank(name.back())) name.remove_suffix(1);
+    std::string_view rest = skip_blanks(labels.substr(equals + 1));
+    if (rest.empty() || rest.front() != '"') return std::nullopt;
+    std::string value;
+    size_t i = 1;
+    for (; i < rest.size() && rest[i] != '"'; ++i) {
+      if (rest[i] == '\\' && i + 1 < rest.size()) ++i;
+      if (value.size() <= label_bytes_max) value += rest[i];
+    }
+    if (name == label) return value.size() <= label_bytes_max ? std::optional(value) : std::nullopt;
+    labels = i < rest.size() ? rest.substr(i + 1) : std::string_view();
+  }
+  return std::nullopt;
+}
+
+std::optional<double> sum_of_series(std::string_view text, std::string_view name) {
+  std::optional<double> sum;
+  bool read =
+      for_each_series(text, name, [&](std::string_view, double value) { sum = sum.value_or(0) + value; });
+  return read ? sum : std::nullopt;
 }
 
 }  // namespace strix::engines

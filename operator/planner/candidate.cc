@@ -285,6 +285,7 @@ TierPlan Candidate::tier_plan() const {
   plan.claim = figures_.claim;
   plan.largest_context_tokens = figures_.largest_context_tokens;
   plan.concurrency_hundredths = figures_.concurrency_hundredths;
+  plan.kv_tokens = figures_.kv_tokens;
   if (!facts_known_) return plan;
   plan.facts_source = known_.facts->source;
   plan.most_context_tokens = most_context_tokens(tier_, *known_.facts);

@@ -224,7 +224,10 @@ Figures derive(const Subject& subject, std::optional<int64_t> context_tokens) {
     figures.largest_context_tokens = largest_within(subject, given, most.value_or(told));
     auto hundred = checked_multiply(usable, 100);
     figures.concurrency_hundredths = hundred ? *hundred / parts->kv_bytes : 0;
+    auto tokens = checked_multiply(usable, told);
+    figures.kv_tokens = tokens ? *tokens / parts->kv_bytes : 0;
   }
+  if (!subject.is_vllm()) figures.kv_tokens = told;  // one cache for all slots
   figures.largest_context_tokens = std::max(figures.largest_context_tokens, told);
   return figures;
 }

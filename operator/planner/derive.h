@@ -26,6 +26,7 @@ struct Figures {
   // What the cache that it is given could hold at most, for one request.
   int64_t largest_context_tokens = 0;
   int64_t concurrency_hundredths = 0;  // sequences of full length at once
+  int64_t kv_tokens = 0;               // all of those together; 0: not known
   std::optional<Finding> error;        // it cannot run by its own numbers; tier is set, node is not
 };
 

@@ -66,6 +66,8 @@ struct TierPlan {
   Claim claim;
   int64_t largest_context_tokens = 0;
   int64_t concurrency_hundredths = 0;  // vLLM: sequences of full length at once
+  // What its cache holds, counted in sequences of full length; 0: not known, or left to the engine.
+  int64_t kv_tokens = 0;
   bool operator==(const TierPlan&) const = default;
 };
 

@@ -19,6 +19,10 @@ std::string_view name_of(AskKind kind) {
       return "warm-up";
     case AskKind::Effective:
       return "effective settings";
+    case AskKind::Version:
+      return "version";
+    case AskKind::Cache:
+      return "cache";
     case AskKind::Load:
       return "load";
   }
@@ -33,8 +37,11 @@ engines::Ask ask_of(AskKind kind, const api::Tier& tier) {
       return engines::warm_up_ask(tier);
     case AskKind::Effective:
       return engines::effective_ask(tier.engine);
+    case AskKind::Version:
+      return engines::version_ask();
+    case AskKind::Cache:
     case AskKind::Load:
-      return engines::load_ask(tier.engine);
+      return engines::metrics_ask();
   }
   return engines::health_ask(tier);
 }
@@ -67,8 +74,13 @@ void read_body(AskKind kind, const api::Tier& tier, int status, std::string_view
       return;
     }
     case AskKind::Effective:
-      if (status == 200)
-        answer.context_length_tokens = engines::read_context_length_tokens(tier.engine, body);
+      if (status == 200) answer.report = engines::read_effective(tier.engine, body);
+      return;
+    case AskKind::Version:
+      if (status == 200) answer.report = engines::read_version(body);
+      return;
+    case AskKind::Cache:
+      if (status == 200) answer.report = engines::read_cache(tier.engine, body);
       return;
     case AskKind::Load:
       if (status == 200) answer.load = engines::read_load(tier.engine, body);

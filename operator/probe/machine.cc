@@ -23,6 +23,7 @@ constexpr int wedged_failures = 30;
 constexpr int64_t warm_up_retry_millis_max = 10'000;
 constexpr int64_t effective_retry_millis = 500;
 constexpr int effective_failures_max = 4;  // asked once, and thrice again
+constexpr int detail_failures_max = 2;     // nothing waits for them
 constexpr int64_t load_millis = 250;
 constexpr int64_t load_age_millis_max = 2'000;
 
@@ -34,6 +35,8 @@ int64_t deadline_of(AskKind kind) {
       return 120'000;  // the first forward pass may compile kernels
     case AskKind::Effective:
       return 5'000;
+    case AskKind::Version:
+    case AskKind::Cache:
     case AskKind::Load:
       return 2'000;
   }
@@ -51,16 +54,34 @@ void ask_next(State& state, AskKind kind, BootMillis at) {
   state.next_at = at;
 }
 
+bool wants_effective(const State& state) {
+  return !state.reading.report.context_length_tokens && state.effective_failures < effective_failures_max;
+}
+
+// What has not been told yet and is asked for, in this order: what the cache holds is told per request of
+// full length.
+std::optional<AskKind> untold(const State& state) {
+  const engines::Report& report = state.reading.report;
+  if (wants_effective(state)) return AskKind::Effective;
+  if (!report.kv_tokens && state.cache_failures < detail_failures_max) return AskKind::Cache;
+  if (report.version.empty() && state.version_failures < detail_failures_max) return AskKind::Version;
+  return std::nullopt;
+}
+
+// A serving engine is asked for what it has not told yet, and then for its health now and then.
+void go_on_serving(State& state, Now now) {
+  auto kind = untold(state);
+  state.reading.told = !kind;
+  if (state.draining && kind != AskKind::Effective) kind.reset();  // its load is asked for instead
+  ask_next(state, kind.value_or(AskKind::Health), kind ? now.boot : now.boot + serving_millis);
+}
+
 void enter_serving(State& state, Now now) {
   enter(state, ProbePhase::Serving, "", now);
   state.was_serving = true;
   state.failures = state.refusals = state.warm_up_failures = 0;
   state.reading.wedged_since = 0;
-  ask_next(state, AskKind::Health, now.boot + serving_millis);
-}
-
-bool wants_effective(const State& state) {
-  return !state.reading.context_length_tokens && state.effective_failures < effective_failures_max;
+  go_on_serving(state, now);
 }
 
 void health_before_serving(State& state, const Answer& answer, Now now) {
@@ -89,8 +110,7 @@ void health_before_serving(State& state, const Answer& answer, Now now) {
 void health_while_serving(State& state, const Answer& answer, Now now) {
   if (answer.health == HealthReading::Healthy) {
     state.failures = state.refusals = 0;
-    if (wants_effective(state)) return ask_next(state, AskKind::Effective, now.boot);
-    return ask_next(state, AskKind::Health, now.boot + serving_millis);
+    return go_on_serving(state, now);
   }
   ++state.failures;
   state.refusals = answer.delivery == Delivery::Refused ? state.refusals + 1 : 0;
@@ -132,14 +152,21 @@ void on_warm_up(State& state, const Answer& answer, Now now) {
 }
 
 void on_effective(State& state, const Answer& answer, Now now) {
-  if (answer.context_length_tokens) {
-    state.reading.context_length_tokens = answer.context_length_tokens;
-    return enter_serving(state, now);
-  }
+  state.reading.report = merged(state.reading.report, answer.report);
+  if (answer.report.context_length_tokens) return enter_serving(state, now);
   ++state.effective_failures;
   if (answer.delivery == Delivery::Refused) return ask_next(state, AskKind::Health, now.boot);
   if (wants_effective(state)) return ask_next(state, AskKind::Effective, now.boot + effective_retry_millis);
   enter_serving(state, now);  // what cannot be read back is not worth keeping clients away
+}
+
+// Of a serving engine. Whether it still serves is not judged by these, but asked at once where they failed.
+void on_detail(State& state, const Answer& answer, bool understood, int& failures, Now now) {
+  state.reading.report = merged(state.reading.report, answer.report);
+  if (!understood) ++failures;
+  if (answer.delivery == Delivery::Answered) return go_on_serving(state, now);
+  state.reading.told = !untold(state);
+  ask_next(state, AskKind::Health, now.boot);
 }
 
 void on_load(State& state, const Answer& answer, Now now) {
@@ -157,6 +184,10 @@ void take(State& state, const Answer& answer, bool draining, Now now) {
       return on_warm_up(state, answer, now);
     case AskKind::Effective:
       return on_effective(state, answer, now);
+    case AskKind::Version:
+      return on_detail(state, answer, !answer.report.version.empty(), state.version_failures, now);
+    case AskKind::Cache:
+      return on_detail(state, answer, answer.report.kv_tokens.has_value(), state.cache_failures, now);
     case AskKind::Load:
       return on_load(state, answer, now);
   }
@@ -172,7 +203,9 @@ std::optional<AskKind> due(const State& state, bool draining, BootMillis now) {
   if (state.under_way) return std::nullopt;
   if (state.next_at <= now) {
     // A draining engine is not given work, and its load is not left unread for that long.
-    return draining && state.next == AskKind::WarmUp ? AskKind::Health : state.next;
+    bool later =
+        state.next == AskKind::WarmUp || state.next == AskKind::Version || state.next == AskKind::Cache;
+    return draining && later ? AskKind::Health : state.next;
   }
   if (draining && state.load_at <= now) return AskKind::Load;
   return std::nullopt;
@@ -200,6 +233,7 @@ State begin(Now now, bool was_serving, bool was_silent) {
 }
 
 Step advance(State state, const Input& input) {
+  state.draining = input.draining;
   if (input.answer) take(state, *input.answer, input.draining, input.now);
   forget_old_load(state, input.draining, input.now.boot);
   Step step;

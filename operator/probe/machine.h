@@ -13,7 +13,8 @@
 
 namespace strix::probe {
 
-enum class AskKind { Health, WarmUp, Effective, Load };
+// Effective, Version and Cache are asked once of each run of an engine, until they were understood.
+enum class AskKind { Health, WarmUp, Effective, Version, Cache, Load };
 
 // A question to send now. What is not answered by the deadline is answered TimedOut by whoever sends it.
 struct Question {
@@ -28,14 +29,14 @@ enum class Delivery {
   TimedOut,
 };
 
-// An answer as the engine's dialect reads it; of the last four only the one that the kind asks for is used.
+// An answer as the engine's dialect reads it; of the last four only what the kind asks for is used.
 struct Answer {
   AskKind kind = AskKind::Health;
   Delivery delivery = Delivery::Answered;
   std::string complaint;  // what was wrong, for messages: "health answered 500"; empty: nothing
   engines::HealthReading health = engines::HealthReading::NotListening;
   bool warmed_up = false;
-  std::optional<int64_t> context_length_tokens;
+  engines::Report report;
   std::optional<engines::Load> load;
 };
 
@@ -44,6 +45,7 @@ struct State {
   BootMillis started = 0;          // when the port was first asked; the polling interval grows from here
   bool was_serving = false;        // once: trouble is NotAnswering from then on
   bool under_way = false;          // one question at a time
+  bool draining = false;           // as told last
   AskKind next = AskKind::Health;  // the chain health, warm-up, effective, health, ...
   BootMillis next_at = 0;
   BootMillis load_at = 0;       // the other chain, while draining
@@ -51,7 +53,8 @@ struct State {
   int failures = 0;             // of health, in a row, since it served
   int refusals = 0;             // the same, no connection
   int warm_up_failures = 0;     // in a row
-  int effective_failures = 0;   // of this run of the engine
+  // Of this run of the engine: how often what is asked once was asked and not understood.
+  int effective_failures = 0, version_failures = 0, cache_failures = 0;
 };
 
 struct Input {

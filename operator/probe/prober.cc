@@ -22,8 +22,9 @@ bool worth_waking(const reconcile::ProbeReading& before, const reconcile::ProbeR
   auto idle = [](const reconcile::ProbeReading& r) { return r.load && r.load->idle(); };
   return before.phase != after.phase || before.detail != after.detail ||
          before.wedged_since != after.wedged_since ||
-         before.context_length_tokens != after.context_length_tokens ||
-         before.load.has_value() != after.load.has_value() || idle(before) != idle(after);
+         before.report.context_length_tokens != after.report.context_length_tokens ||
+         before.told != after.told || before.load.has_value() != after.load.has_value() ||
+         idle(before) != idle(after);
 }
 
 }  // namespace

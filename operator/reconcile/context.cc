@@ -48,6 +48,7 @@ std::string sentence_on(const planner::Plan& plan, const std::string& tier) {
 }
 
 void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, TierContext& context) {
+  context.planned = &planned;
   context.claim = planned.claim;
   context.effective = planned.effective;
   if (!context.wanted) return;

@@ -110,8 +110,9 @@ struct ProbeReading {
   std::string
       detail;  // "warm-up answered 500": for messages; no text of the engine's that could hold a prompt
   WallMillis since = 0;  // when this phase began
-  std::optional<int64_t> context_length_tokens;
+  engines::Report report;
   std::optional<engines::Load> load;  // only while draining; absent: unknown, which counts as busy
+  bool told = false;                  // `report` is all that the engine will say
   // Of NotAnswering: since when its health check has failed so often in a row that it will not come back by
   // itself; 0: it may.
   WallMillis wedged_since = 0;

@@ -202,6 +202,10 @@ std::string condition_reason(const api::StackStatus& status, std::string_view ty
 }
 
 void tier_events(const api::TierStatus* before, const api::TierStatus& after, std::vector<Event>& events) {
+  bool differs = after.reason == names::reason_engine_differs;
+  if (differs && !(before && before->reason == after.reason))
+    events.push_back(
+        {true, std::string(after.reason), "Probe", fmt::format("tier {}: {}", after.name, after.message)});
   if (before && before->state == after.state) return;
   if (after.state == state::ready) {
     events.push_back(

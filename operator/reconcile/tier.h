@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "planner/plan.h"
 #include "reconcile/action.h"
 #include "reconcile/observed.h"
 #include "reconcile/pod_stage.h"
@@ -46,6 +47,7 @@ struct TierContext {
   const engines::Diagnosis* diagnosis = nullptr;  // of an ended pod's log
   planner::Claim claim;
   planner::Effective effective;
+  const planner::TierPlan* planned = nullptr;    // null: nobody planned it
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
   std::optional<std::string> memory_short;       // the plan's sentence: it cannot run by its own numbers
   std::optional<std::string> parked;  // the plan's sentence: it fits, but not beside those that come first

@@ -8,6 +8,7 @@
 #include "planner/start_order.h"
 #include "reconcile/failure.h"
 #include "reconcile/gates.h"
+#include "reconcile/read_back.h"
 #include "reconcile/tier_outcome.h"
 #include "reconcile/tier_silent.h"
 
@@ -104,7 +105,7 @@ TierOutcome loading(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
   if (c.probe && c.probe->phase == ProbePhase::Serving) {
-    outcome.status.context_length_tokens = c.probe->context_length_tokens;
+    read_back(c, outcome.status);
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
                                          "health and a first completion were answered"});
     say(c, outcome, state::warming_up, names::reason_loading,
@@ -134,9 +135,7 @@ TierOutcome running(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
   bool serving = stage_of(*c.pod) == PodStage::Serving;
-  if (c.probe) outcome.status.context_length_tokens = c.probe->context_length_tokens;
-  if (!outcome.status.context_length_tokens && c.last)
-    outcome.status.context_length_tokens = c.last->context_length_tokens;
+  read_back(c, outcome.status);
   if (serving && c.not_answering()) {
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false,
                                          std::string(names::serving_not_answering), c.probe->detail});
@@ -144,7 +143,7 @@ TierOutcome running(const TierContext& c) {
   }
   if (is_wedged(c, outcome)) return stop_wedged(c, std::move(outcome));
   if (serving) {
-    say(c, outcome, state::ready, names::reason_serving, "");
+    say(c, outcome, state::ready, differs_from_plan(c).value_or(Verdict{names::reason_serving, ""}));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
@@ -161,8 +160,7 @@ TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
   api::Failure found = failure_of(*c.pod, c.diagnosis);
   if (back_off_state(found.failure_class) == state::waiting && c.node && c.node->entry)
-    found.message +=
-        "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
+    found.message += "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
   bool fresh = record_failure(c, outcome, std::move(found), served_millis(*c.pod));
   const api::Failure& failure = *outcome.status.last_failure;
   if (fresh) {

@@ -270,6 +270,8 @@ TEST_CASE("the status that is written has only fields of the CRD") {
       api::Failure{.failure_class = "c", .message = "m", .time = 1, .subject = "s", .cleared = "t"};
   tier.context_length_tokens = tier.bytes = 1;
   tier.gpu_fraction_milli = 1;
+  tier.kv = api::KvStatus{.bytes = 1, .tokens = 1};
+  tier.engine_version = "v";
   status.tiers.push_back(tier);
   status.memory.push_back({.node = "halo"});
   auto document = test::parse(api::encode_status_apply(test::minimal(), status));

@@ -45,6 +45,8 @@ api::StackStatus sample_status() {
   tier.context_length_tokens = 49152;
   tier.gpu_fraction_milli = 550;
   tier.bytes = 68 * gib;
+  tier.kv = api::KvStatus{.bytes = 5 * gib, .tokens = 54400};
+  tier.engine_version = "0.32.0";
   tier.endpoint = "http://strix-coder.llm.svc:8002";
   status.tiers = {tier, tier_named("utility")};
   status.memory.push_back({.node = "halo",
@@ -76,7 +78,10 @@ TEST_CASE("a status that is written reads back the same") {
   CHECK(read.tiers[0].last_failure == sample_status().tiers[0].last_failure);
   CHECK(read.tiers[0].gpu_fraction_milli == 550);
   CHECK(read.tiers[0].bytes == 68 * gib);
+  CHECK(read.tiers[0].kv == sample_status().tiers[0].kv);
+  CHECK(read.tiers[0].engine_version == "0.32.0");
   CHECK_FALSE(read.tiers[1].bytes.has_value());
+  CHECK_FALSE(read.tiers[1].kv.has_value());
   CHECK_FALSE(read.tiers[1].last_failure.has_value());
   CHECK(read.memory[0].headroom_bytes == -gib);
   CHECK(read.summary.pool == "116.2/122.2Gi");

@@ -158,6 +158,19 @@ inline api::StackStatus stored(const api::InferenceStack& stack, const api::Stac
   return decoded->status;
 }
 
+// Of an engine that has told all that it will.
+inline reconcile::ProbeReading a_reading(reconcile::ProbePhase phase,
+                                         std::optional<int64_t> context_length_tokens,
+                                         const std::string& detail = "") {
+  reconcile::ProbeReading reading;
+  reading.phase = phase;
+  reading.detail = detail;
+  reading.since = noon - 60'000;
+  reading.report.context_length_tokens = context_length_tokens;
+  reading.told = true;
+  return reading;
+}
+
 // One stack and what the cluster has for it.
 struct StackWorld {
   Now now{noon, 10'000'000};
@@ -257,11 +270,11 @@ struct StackWorld {
     add_services();
     for (const auto& tier : stack.spec.tiers) {
       api::Pod& pod = add_pod(tier.name, PodStage::Serving);
-      probes[pod.metadata.uid] = {reconcile::ProbePhase::Serving, "", noon - 60'000, 8192, {}};
+      probes[pod.metadata.uid] = a_reading(reconcile::ProbePhase::Serving, 8192);
     }
   }
   void probe(const std::string& tier, reconcile::ProbePhase phase, const std::string& detail = "") {
-    probes[pod(tier)->metadata.uid] = {phase, detail, noon - 1'000, {}, {}};
+    probes[pod(tier)->metadata.uid] = a_reading(phase, {}, detail);
   }
   void tick(int64_t millis) {
     now.wall += millis;

@@ -64,6 +64,7 @@ TEST_CASE("nothing given: the smallest fraction, and the cache pinned to one req
   CHECK(planned.claim.gpu_bytes == 29540067328 + 6 * gib + 6 * gib + spare + 256 * mib);
   CHECK(planned.claim.host_bytes == 1843 * mib);
   CHECK(planned.concurrency_hundredths == 100);
+  CHECK(planned.kv_tokens == 32768);
 
   tier.enforce_eager = true;
   CHECK(plan(one(tier, qwen14)).tiers[0].claim.gpu_bytes == 29540067328 + 12 * gib + spare);
@@ -71,6 +72,7 @@ TEST_CASE("nothing given: the smallest fraction, and the cache pinned to one req
   PlanInput older = one(tier, qwen14);
   older.constants.vllm_pins_kv_cache = false;
   const TierPlan filled = plan(older).tiers[0];
+  CHECK(filled.kv_tokens == 0);
   CHECK_FALSE(filled.effective.kv_bytes);  // vLLM fills its fraction by itself, and the ledger counts that
   CHECK(filled.claim.gpu_bytes == fraction_bytes(124 * gib, 320));
 }
@@ -83,6 +85,7 @@ TEST_CASE("a cache given: the fraction follows, and what it holds is said") {
   CHECK(planned.effective == Effective{16384, 370, 12 * gib + spare});
   CHECK(planned.largest_context_tokens == 65536);
   CHECK(planned.concurrency_hundredths == 400);
+  CHECK(planned.kv_tokens == 65536);
 
   tier.context_length_tokens = 65536;
   tier.kv_cache_bytes = 8 * gib;

@@ -45,10 +45,30 @@ Answer warm(bool worked) {
   if (!worked) answer.complaint = "warm-up answered 500";
   return answer;
 }
+// As vLLM answers: it has more to tell elsewhere.
 Answer context(std::optional<int64_t> tokens) {
   Answer answer;
   answer.kind = AskKind::Effective;
-  answer.context_length_tokens = tokens;
+  answer.report.context_length_tokens = tokens;
+  return answer;
+}
+Answer cache(std::optional<int64_t> tokens) {
+  Answer answer;
+  answer.kind = AskKind::Cache;
+  answer.report.kv_tokens = tokens;
+  return answer;
+}
+Answer version(std::string text) {
+  Answer answer;
+  answer.kind = AskKind::Version;
+  answer.report.version = std::move(text);
+  return answer;
+}
+// As llama-server answers.
+Answer all_told(int64_t tokens) {
+  Answer answer = context(tokens);
+  answer.report.kv_tokens = tokens;
+  answer.report.version = "b11669";
   return answer;
 }
 Answer load(std::optional<engines::Load> value) {
@@ -103,7 +123,7 @@ class Tier {
   void to_serving() {
     answer(healthy());
     answer(warm(true));
-    answer(context(4096));
+    answer(all_told(4096));
     REQUIRE(phase() == ProbePhase::Serving);
   }
 
@@ -142,7 +162,7 @@ TEST_CASE("an engine goes from refused over loading and warming up to serving") 
   REQUIRE(tier.phase() == ProbePhase::WarmingUp);  // its context is not known yet
   tier.answer(context(65'536));
   REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE(tier.reading().context_length_tokens == 65'536);
+  REQUIRE(tier.reading().report.context_length_tokens == 65'536);
   REQUIRE(tier.reading().detail.empty());
   REQUIRE(tier.reading().since == tier.now().wall);
 }
@@ -250,9 +270,65 @@ TEST_CASE("a context that cannot be read is asked for four times, then it serves
   }
   tier.answer(timed_out(AskKind::Effective));
   REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE_FALSE(tier.reading().context_length_tokens);
+  REQUIRE_FALSE(tier.reading().report.context_length_tokens);
+  tier.answer(cache(4096));
+  tier.answer(version("0.32.0"));
   for (int i = 0; i < 10; ++i) tier.answer(healthy());  // and is not asked for again
   REQUIRE(tier.phase() == ProbePhase::Serving);
+}
+
+TEST_CASE("what the engine says of its cache and version is asked once, after clients are let in") {
+  Tier tier;
+  tier.answer(healthy());
+  tier.answer(warm(true));
+  tier.answer(context(4096));
+  REQUIRE(tier.phase() == ProbePhase::Serving);
+  REQUIRE_FALSE(tier.reading().told);
+  tier.answer(cache(65'536));
+  REQUIRE_FALSE(tier.reading().told);
+  BootMillis asked = tier.now().boot;
+  tier.answer(version("0.32.0"));
+  REQUIRE(tier.now().boot == asked + 1);  // at once, one after the other
+  REQUIRE(tier.reading().told);
+  REQUIRE(tier.reading().report.kv_tokens == 65'536);
+  REQUIRE(tier.reading().report.version == "0.32.0");
+  for (int i = 0; i < 10; ++i) tier.answer(healthy());
+}
+
+TEST_CASE("llama-server has told all with its settings, and is not asked for more") {
+  Tier tier;
+  tier.to_serving();
+  REQUIRE(tier.reading().told);
+  for (int i = 0; i < 10; ++i) tier.answer(healthy());
+}
+
+TEST_CASE("what an engine does not tell is asked for twice, and it serves all the same") {
+  Tier tier;
+  tier.answer(healthy());
+  tier.answer(warm(true));
+  tier.answer(context(4096));
+  tier.answer(cache(std::nullopt));
+  tier.answer(timed_out(AskKind::Cache));
+  tier.answer(healthy());  // it may hang: that is asked first
+  REQUIRE(tier.phase() == ProbePhase::Serving);
+  REQUIRE_FALSE(tier.reading().told);
+  tier.answer(version(""));
+  tier.answer(version(""));
+  REQUIRE(tier.reading().told);
+  REQUIRE(tier.phase() == ProbePhase::Serving);
+  for (int i = 0; i < 10; ++i) tier.answer(healthy());
+}
+
+TEST_CASE("an engine that dies while it tells stops answering as one that serves") {
+  Tier tier;
+  tier.answer(healthy());
+  tier.answer(warm(true));
+  tier.answer(context(4096));
+  tier.answer(refused(AskKind::Cache));
+  tier.answer(refused());
+  REQUIRE(tier.phase() == ProbePhase::Serving);
+  tier.answer(refused());
+  REQUIRE(tier.phase() == ProbePhase::NotAnswering);
 }
 
 TEST_CASE("an engine that dies between warm-up and its context is not serving") {
@@ -338,7 +414,7 @@ TEST_CASE("coming back from not answering needs a warm-up") {
   tier.answer(healthy());
   tier.answer(warm(true));
   REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE(tier.reading().context_length_tokens == 4096);
+  REQUIRE(tier.reading().report.context_length_tokens == 4096);
   REQUIRE(tier.reading().since > since);
 }
 
@@ -349,10 +425,10 @@ TEST_CASE("a tier that was serving before the operator came starts so, with heal
   REQUIRE(tier.next()->kind == AskKind::Health);
   REQUIRE(tier.asked_at() == started);
   tier.answer(healthy());
-  tier.answer(context(2048));
+  tier.answer(all_told(2048));
   REQUIRE(tier.now().boot == started + 2);
   REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE(tier.reading().context_length_tokens == 2048);
+  REQUIRE(tier.reading().report.context_length_tokens == 2048);
   REQUIRE(tier.reading().since == epoch + started);
 }
 
@@ -549,7 +625,9 @@ TEST_CASE("whatever is answered, one question is open at a time and something is
         default:
           answer->health = static_cast<HealthReading>(draw(4));
           answer->warmed_up = draw(2) == 0;
-          if (draw(2) == 0) answer->context_length_tokens = 1;
+          if (draw(2) == 0) answer->report.context_length_tokens = 1;
+          if (draw(2) == 0) answer->report.kv_tokens = 1;
+          if (draw(2) == 0) answer->report.version = "1";
           if (draw(2) == 0) answer->load = engines::Load{};
       }
       open.reset();

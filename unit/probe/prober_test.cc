@@ -23,7 +23,9 @@ namespace {
 const api::NamespacedName stack{"llm", "strix"};
 constexpr const char* completion = R"({"choices":[{"text":" there"}],"content":" there"})";
 constexpr const char* models = R"({"data":[{"id":"m","max_model_len":65536}]})";
+constexpr const char* version = R"({"version":"0.32.0"})";
 constexpr const char* idle_metrics =
+    "vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"4096\"} 1.0\n"
     "vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 0.0\n"
     "vllm:num_requests_waiting{engine=\"0\",model_name=\"m\"} 0.0\n";
 constexpr const char* busy_metrics =
@@ -45,6 +47,7 @@ void behave(fake::EngineServer& server) {
   server.answer("/health", {200, ""});
   server.answer("/v1/completions", {200, completion});
   server.answer("/v1/models", {200, models});
+  server.answer("/version", {200, version});
   server.answer("/metrics", {200, idle_metrics});
 }
 
@@ -108,9 +111,12 @@ TEST_CASE("a tier is seen serving soon after its port opens, and its stack is wo
   REQUIRE(world.wakes() == 0);
   server.listen();
   REQUIRE(world.reaches("uid-1", ProbePhase::Serving, 2'000));
-  REQUIRE(world.prober->reading("uid-1")->context_length_tokens == 65'536);
+  REQUIRE(world.prober->reading("uid-1")->report.context_length_tokens == 65'536);
   REQUIRE(world.wakes() >= 2);
-  REQUIRE(world.wakes() <= 4);
+  REQUIRE(world.reads("uid-1", [](const ProbeReading& r) { return r.told; }));
+  REQUIRE(world.prober->reading("uid-1")->report.kv_tokens == 65'536);
+  REQUIRE(world.prober->reading("uid-1")->report.version == "0.32.0");
+  REQUIRE(world.wakes() <= 5);
   auto warm_up = server.seen("/v1/completions").at(0);
   REQUIRE(warm_up.method == "POST");
   REQUIRE(warm_up.head.find("application/json") != std::string::npos);
@@ -121,7 +127,7 @@ TEST_CASE("llama-server says that it loads, and its own dialect is spoken") {
   fake::EngineServer server;
   server.answer("/health", {503, R"({"error":{"code":503,"message":"Loading model"}})"});
   server.answer("/completion", {200, completion});
-  server.answer("/props", {200, R"({"default_generation_settings":{"n_ctx":8192}})"});
+  server.answer("/props", {200, R"({"default_generation_settings":{"n_ctx":8192},"build_info":"b1-2"})"});
   server.listen();
   World world;
   ProbeTarget target = target_of(server);
@@ -130,7 +136,7 @@ TEST_CASE("llama-server says that it loads, and its own dialect is spoken") {
   REQUIRE(world.reaches("uid-1", ProbePhase::Loading));
   server.answer("/health", {200, R"({"status":"ok"})"});
   REQUIRE(world.reaches("uid-1", ProbePhase::Serving));
-  REQUIRE(world.prober->reading("uid-1")->context_length_tokens == 8192);
+  REQUIRE(world.prober->reading("uid-1")->report.context_length_tokens == 8192);
 }
 
 TEST_CASE("a warm-up that fails is told and tried again") {
@@ -171,7 +177,7 @@ TEST_CASE("a tier that was serving is asked for health and context, without a wa
   ProbeTarget target = target_of(server);
   target.was_serving = true;
   world.prober->watch(stack, {target});
-  REQUIRE(world.reads("uid-1", [](const ProbeReading& r) { return r.context_length_tokens.has_value(); }));
+  REQUIRE(world.reads("uid-1", [](const ProbeReading& r) { return r.told; }));
   REQUIRE(server.seen("/v1/completions").empty());
   REQUIRE(server.seen("/health").size() == 1);
   REQUIRE(world.prober->reading("uid-1")->phase == ProbePhase::Serving);
@@ -195,7 +201,7 @@ TEST_CASE("the load of a draining tier is read until it is idle") {
   server.listen();
   World world;
   world.prober->watch(stack, {target_of(server)});
-  REQUIRE(world.reaches("uid-1", ProbePhase::Serving));
+  REQUIRE(world.reads("uid-1", [](const ProbeReading& r) { return r.told; }));
   REQUIRE_FALSE(world.prober->reading("uid-1")->load);
   ProbeTarget draining = target_of(server);
   draining.draining = true;
@@ -266,7 +272,7 @@ TEST_CASE("watching the same set again changes nothing and asks nothing more") {
   server.listen();
   World world;
   world.prober->watch(stack, {target_of(server)});
-  REQUIRE(world.reaches("uid-1", ProbePhase::Serving));
+  REQUIRE(world.reads("uid-1", [](const ProbeReading& r) { return r.told; }));
   int wakes = world.wakes();
   size_t asked = server.seen("/health").size();
   for (int i = 0; i < 100; ++i) world.prober->watch(stack, {target_of(server)});

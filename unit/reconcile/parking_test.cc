@@ -32,7 +32,7 @@ TEST_CASE(
   crowd(world);
   world.add_services();
   api::Pod& pod = world.add_pod("one", PodStage::Serving);
-  world.probes[pod.metadata.uid] = {ProbePhase::Serving, "", fake::noon - 60'000, 8192, {}};
+  world.probes[pod.metadata.uid] = fake::a_reading(ProbePhase::Serving, 8192);
   Decision decision = world.settle();
   CHECK(fake::actions_of<CreatePod>(decision).empty());
   const api::TierStatus& parked = tier_in(decision.status, "two");

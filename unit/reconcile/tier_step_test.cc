@@ -362,7 +362,7 @@ TEST_CASE("the context length is the engine's, and stays known while it is not a
   StackWorld world(1);
   world.add_pod("one", PodStage::Serving);
   world.probe("one", ProbePhase::Serving);
-  world.probes.begin()->second.context_length_tokens = 8'000;
+  world.probes.begin()->second.report.context_length_tokens = 8'000;
   CHECK(step_up(View(world).tier("one")).status.context_length_tokens == 8'000);
   world.status("one").context_length_tokens = 8'000;
   world.probes.clear();

@@ -341,7 +341,8 @@ probe::Answer Machine::answer(const std::string& uid, probe::AskKind kind) {
       now < process->healthy_at ? engines::HealthReading::Loading : engines::HealthReading::Healthy;
   answer.warmed_up = now >= process->warm_at;
   if (kind == probe::AskKind::WarmUp && !answer.warmed_up) answer.complaint = "warm-up answered 500";
-  answer.context_length_tokens = process->spec.context_length_tokens;
+  answer.report.context_length_tokens = answer.report.kv_tokens = process->spec.context_length_tokens;
+  answer.report.version = "1.2.3";
   if (kind == probe::AskKind::Load && dice_.chance(900))
     answer.load = engines::Load{now < process->busy_until ? 1 : 0, 0};
   return answer;
