@@ -113,6 +113,13 @@ Status KubeCluster::adopt_pod(const reconcile::PodRef& pod, const api::Inference
   return patch_pod(pod, "", w.take());
 }
 
+Status KubeCluster::note_claim(const reconcile::PodRef& pod, const std::string& claim) {
+  json::Writer w = begin_pod_patch(pod, true);
+  w.key("annotations").begin_object().member(names::annotation_claim, claim).end_object();
+  w.end_object().end_object();
+  return patch_pod(pod, "", w.take());
+}
+
 Status KubeCluster::create_service(const std::string& ns, const std::string& body) {
   if (auto leading = check_leading(); !leading) return leading;
   return dropped(client_.create(path_of(services, ns), body, names::manager));

@@ -173,12 +173,12 @@ void write_spec(json::Writer& writer, const PodInput& input) {
 
 void write_metadata(json::Writer& writer, const PodInput& input, const std::string& hash) {
   std::map<std::string, std::string> annotations{
-      {std::string(names::annotation_node), input.kubernetes_node},
-      {std::string(names::annotation_claim), planner::encode_claim(input.claim)}};
+      {std::string(names::annotation_node), input.kubernetes_node}};
   auto labels = labels_of(*input.stack, *input.tier);
   labels[std::string(names::label_node)] = stable_hash_hex(input.kubernetes_node);
   if (!hash.empty()) {
     annotations[std::string(names::annotation_template_hash)] = hash;
+    annotations[std::string(names::annotation_claim)] = planner::encode_claim(input.claim);
     annotations[std::string(names::annotation_leader)] = input.leader;
   }
   writer.key("metadata").begin_object();
@@ -190,10 +190,10 @@ void write_metadata(json::Writer& writer, const PodInput& input, const std::stri
   writer.end_object();
 }
 
-// `hash` empty: what the hash is made of, which is all that makes a new pod necessary. The claim counts: a
-// pod whose entry in the ledger is not what its stack says now would be counted wrong for as long as it
-// lives. Who vouches for the gate and the uid of the owner do not: another leader, or the stack applied
-// again over orphaned pods, takes them on as they are.
+// `hash` empty: what the hash is made of, which is all that makes a new pod necessary. The claim is not part
+// of it: when more is known of a model or a machine, the ledger's entry of a pod that runs is corrected, and
+// the engine, which was told the same, runs on. Nor is who vouches for the gate, or the uid of the owner:
+// another leader, or the stack applied again over orphaned pods, takes them on as they are.
 std::string write_pod(const PodInput& input, const std::string& hash) {
   json::Writer writer;
   writer.begin_object();

@@ -28,6 +28,12 @@ struct AdoptPod {
   std::string tier;
   PodRef pod;
 };
+// What the ledger counts for a pod that runs, or is about to, in the words of its annotation.
+struct NoteClaim {
+  std::string tier;
+  PodRef pod;
+  std::string claim;
+};
 struct CreateService {
   std::string tier, name, body;
 };
@@ -46,7 +52,7 @@ struct ApplyStatus {
 
 // In the order in which a pass carries them out: what frees comes before what takes, what clients depend on
 // before what people read.
-using Action = std::variant<SetServing, DeletePod, AdoptPod, CreatePod, CreateService, ApplyService,
-                            DeleteService, SetFinalizer, ApplyStatus>;
+using Action = std::variant<SetServing, DeletePod, AdoptPod, NoteClaim, CreatePod, CreateService,
+                            ApplyService, DeleteService, SetFinalizer, ApplyStatus>;
 
 }  // namespace strix::reconcile

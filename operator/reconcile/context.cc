@@ -52,6 +52,7 @@ void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, Tier
   context.claim = planned.claim;
   context.effective = planned.effective;
   if (!context.wanted) return;
+  context.resident = planned.state == planner::TierState::Resident;
   bool fails = planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused;
   if (fails) context.memory_short = sentence_on(plan, planned.name);
   if (planned.state != planner::TierState::Parked) return;

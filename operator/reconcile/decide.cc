@@ -30,27 +30,30 @@ bool runs(const TierContext& c) {
   return c.pod && c.pod_is_ours() && holds_memory(*c.pod) && !is_stuck(*c.pod, c.observed->now.wall);
 }
 
-// The last in start order that still runs: it stops first.
-const TierContext* last_running(const StackContext& stack) {
-  const TierContext* last = nullptr;
-  for (const auto& c : stack.tiers)
-    if (runs(c)) last = &c;
-  for (const auto& c : stack.leftovers)
-    if (runs(c)) last = &c;
-  return last;
+// When all stop, they do so in the reverse of their order: on each node the last that runs, and none that
+// another starts after. Nodes do not wait for each other beyond that.
+bool may_stop(const StackContext& stack, const TierContext& c) {
+  if (!c.pod) return true;
+  auto before = [&](const TierContext& other) {
+    if (&other == &c || !runs(other)) return false;
+    const auto& after = other.predecessors;
+    bool depends = std::find(after.begin(), after.end(), &c) != after.end();
+    return depends || (other.order > c.order && node_of(*other.pod) == node_of(*c.pod));
+  };
+  return std::none_of(stack.tiers.begin(), stack.tiers.end(), before) &&
+         std::none_of(stack.leftovers.begin(), stack.leftovers.end(), before);
 }
 
 void step_tiers(StackContext& stack, Decision& decision, bool whole_stack_stops) {
-  const TierContext* stops = whole_stack_stops ? last_running(stack) : nullptr;
   decision.status.tiers.reserve(stack.tiers.size());  // contexts point into it
   for (auto& c : stack.tiers) {
-    TierOutcome outcome = c.wanted ? step_up(c) : step_down(c, !whole_stack_stops || &c == stops);
+    TierOutcome outcome = c.wanted ? step_up(c) : step_down(c, !whole_stack_stops || may_stop(stack, c));
     decision.status.tiers.push_back(outcome.status);
     c.current = &decision.status.tiers.back();
     take(decision, outcome);
   }
   for (auto& c : stack.leftovers) {
-    TierOutcome outcome = step_down(c, !whole_stack_stops || &c == stops);
+    TierOutcome outcome = step_down(c, !whole_stack_stops || may_stop(stack, c));
     take(decision, outcome);
   }
 }

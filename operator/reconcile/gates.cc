@@ -131,8 +131,7 @@ WallMillis next_try(const TierContext& c) {
   Treatment treatment = engines::treatment_of(failure.failure_class);
   if (treatment == Treatment::AwaitModel) return failure.time + await_model_millis;
   constexpr int64_t quick_tries = 3, quick_millis = 2'000;
-  bool quick = treatment == Treatment::RetryInWindow &&
-               c.last->consecutive_failures <= quick_tries;
+  bool quick = treatment == Treatment::RetryInWindow && c.last->consecutive_failures <= quick_tries;
   return failure.time + (quick ? quick_millis
                                : backoff_millis(c.tier->restart, c.last->consecutive_failures,
                                                 c.tier->name + format_time(failure.time)));

@@ -47,6 +47,8 @@ class Cluster {
   virtual Status vouch_for_pod(const PodRef& pod, const std::string& leader) = 0;
   // Makes the stack the controller of a pod that lost its owner (deleted with --cascade=orphan).
   virtual Status adopt_pod(const PodRef& pod, const api::InferenceStack& stack) = 0;
+  // What the ledger counts for it. Preconditions: uid and version.
+  virtual Status note_claim(const PodRef& pod, const std::string& claim) = 0;
 
   // AlreadyExists when somebody else has a Service of that name: it is left alone.
   virtual Status create_service(const std::string& namespace_, const std::string& body) = 0;

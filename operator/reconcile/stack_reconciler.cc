@@ -262,6 +262,9 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
                 "patch", a.pod);
           },
           [&](const AdoptPod& a) { return changed(ports_.cluster->adopt_pod(a.pod, stack), "adopt", a.pod); },
+          [&](const NoteClaim& a) {
+            return changed(ports_.cluster->note_claim(a.pod, a.claim), "patch", a.pod);
+          },
           [&](const CreateService& a) {
             Status done = ports_.cluster->create_service(ns, a.body);
             if (done) memory.expectations.expect_change(service_object(a.name), "", boot);

@@ -46,6 +46,7 @@ struct TierContext {
   const ProbeReading* probe = nullptr;
   const engines::Diagnosis* diagnosis = nullptr;  // of an ended pod's log
   planner::Claim claim;
+  bool resident = false;  // the plan has it run, and `claim` is what it then holds
   planner::Effective effective;
   const planner::TierPlan* planned = nullptr;    // null: nobody planned it
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known

@@ -70,6 +70,12 @@ void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
   outcome.target = std::move(target);
 }
 
+std::optional<NoteClaim> corrected_claim(const TierContext& c) {
+  if (!c.resident || !c.pod_is_current()) return std::nullopt;
+  if (claim_is_known(*c.pod) && claim_of(*c.pod) == c.claim) return std::nullopt;
+  return NoteClaim{c.tier->name, c.pod_ref(), planner::encode_claim(c.claim)};
+}
+
 WindowRequest request(const TierContext& c, WindowRequest::Kind kind) {
   const auto& meta = c.observed->stack->metadata;
   WindowRequest request;

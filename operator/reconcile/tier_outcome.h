@@ -24,6 +24,10 @@ void look_again(TierOutcome& outcome, int64_t millis);
 // Asks the engine, where there is an address to ask.
 void probe(const TierContext& context, TierOutcome& outcome, bool draining);
 
+// The ledger counts for the pod something else than it holds by what is known now: a model's facts, what a
+// machine was found to have. The engine was told the same and need not know.
+std::optional<NoteClaim> corrected_claim(const TierContext& context);
+
 WindowRequest request(const TierContext& context, WindowRequest::Kind kind);
 // What the node said of the last one; absent: nothing yet.
 std::optional<Verdict> window_verdict(const TierContext& context);

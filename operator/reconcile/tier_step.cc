@@ -53,6 +53,10 @@ TierOutcome gated(const TierContext& c) {
     bool backs_off = next > c.observed->now.wall && wait->reason == c.last->last_failure->failure_class;
     if (backs_off) look_again(outcome, next - c.observed->now.wall);
     say(c, outcome, backs_off ? back_off_state(wait->reason) : state::waiting, *wait);
+  } else if (auto correction = corrected_claim(c)) {
+    // What is let in is what the ledger counts from then on.
+    outcome.actions.push_back(std::move(*correction));
+    say(c, outcome, state::waiting, names::reason_preparing, "its entry in the ledger is being corrected");
   } else {
     outcome.request = request(c, WindowRequest::Kind::Claim);
     auto told = window_verdict(c);
@@ -211,16 +215,13 @@ TierOutcome step_up(const TierContext& c) {
     if (outcome.status.state == state::off) outcome.status.state = state::stopping;
     return outcome;
   }
-  switch (stage) {
-    case PodStage::Gated:
-      return gated(c);
-    case PodStage::Loading:
-      return loading(c);
-    case PodStage::Ended:
-      return ended(c);
-    default:
-      return running(c);
-  }
+  if (stage == PodStage::Gated) return gated(c);
+  if (stage == PodStage::Ended) return ended(c);
+  TierOutcome outcome = stage == PodStage::Loading ? loading(c) : running(c);
+  auto correction = corrected_claim(c);
+  if (correction && outcome.actions.empty() && !outcome.request)
+    outcome.actions.push_back(std::move(*correction));
+  return outcome;
 }
 
 TierOutcome step_down(const TierContext& c, bool may_stop) {

@@ -185,6 +185,17 @@ Status SimCluster::vouch_for_pod(const reconcile::PodRef& ref, const std::string
       });
 }
 
+Status SimCluster::note_claim(const reconcile::PodRef& ref, const std::string& claim) {
+  return exchange<Unit>(
+      true, fmt::format("notes the claim of {} ({})", ref.name.text(), ref.uid),
+      [&world = world_, ref, claim] {
+        return world.server.patch_pod(ref.name, {ref.uid, ref.resource_version}, [&](api::Pod& pod) {
+          std::string& noted = pod.metadata.annotations[std::string(names::annotation_claim)];
+          return std::exchange(noted, claim) != claim;
+        });
+      });
+}
+
 Status SimCluster::adopt_pod(const reconcile::PodRef& ref, const api::InferenceStack& stack) {
   api::OwnerReference owner{std::string(names::kind), stack.metadata.name, stack.metadata.uid, true};
   return exchange<Unit>(true, fmt::format("adopts {} ({})", ref.name.text(), ref.uid),

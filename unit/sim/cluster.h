@@ -39,6 +39,7 @@ class SimCluster : public reconcile::Cluster {
   Status admit_pod(const reconcile::PodRef& pod, WallMillis now) override;
   Status vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) override;
   Status adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack& stack) override;
+  Status note_claim(const reconcile::PodRef& pod, const std::string& claim) override;
   Status create_service(const std::string& namespace_, const std::string& body) override;
   Status apply_service(const std::string& namespace_, const std::string& name,
                        const std::string& body) override;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "api/names.h"
-#include "base/json.h"
 #include "planner/claim.h"
 #include "reconcile/pod_stage.h"
 
@@ -11,8 +10,11 @@ namespace strix::sim {
 
 namespace {
 
+// Whose eyes a pod is read with: a stack's, or those of a node's ledger.
+enum class Eyes { Stack, Ledger };
+
 // What a defect makes of one pod that was read; false: it is not seen at all.
-bool distort(const World& world, api::Pod& pod, const std::string& identity) {
+bool distort(const World& world, api::Pod& pod, const std::string& identity, Eyes eyes) {
   std::string claim = planner::encode_claim({});
   switch (world.defect) {
     case Defect::TrustsEarlierVouching:
@@ -30,8 +32,11 @@ bool distort(const World& world, api::Pod& pod, const std::string& identity) {
       if (reconcile::stage_of(pod) == reconcile::PodStage::Loading)
         pod.conditions.push_back({std::string(names::readiness_gate), "True", "WarmedUp", "", 0});
       return true;
+    case Defect::ClaimsNothing:
+      if (eyes == Eyes::Ledger) pod.metadata.annotations[std::string(names::annotation_claim)] = claim;
+      return true;
     case Defect::ForgetsReserved:
-      if (reconcile::stage_of(pod) == reconcile::PodStage::Serving)
+      if (eyes == Eyes::Ledger && reconcile::stage_of(pod) == reconcile::PodStage::Serving)
         pod.metadata.annotations[std::string(names::annotation_claim)] = claim;
       return true;
     default:
@@ -45,22 +50,12 @@ std::string without_gate(std::string body) {
   return body;
 }
 
-std::string without_claim(const std::string& body) {
-  auto document = json::Document::parse(body);
-  std::string claim = document->root()["metadata"]["annotations"][names::annotation_claim].string_or("");
-  std::string quoted = json::quote(claim), result = body;
-  size_t at = result.find(quoted);
-  if (at != std::string::npos) result.replace(at, quoted.size(), json::quote(planner::encode_claim({})));
-  return result;
-}
-
 }  // namespace
 
 // --- written
 
 Status DefectiveCluster::create_pod(const std::string& ns, const std::string& body) {
   if (world_.defect == Defect::CreatesUngated) return inner_.create_pod(ns, without_gate(body));
-  if (world_.defect == Defect::ClaimsNothing) return inner_.create_pod(ns, without_claim(body));
   return inner_.create_pod(ns, body);
 }
 
@@ -87,6 +82,10 @@ Status DefectiveCluster::vouch_for_pod(const reconcile::PodRef& pod, const std::
 
 Status DefectiveCluster::adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack& stack) {
   return inner_.adopt_pod(pod, stack);
+}
+
+Status DefectiveCluster::note_claim(const reconcile::PodRef& pod, const std::string& claim) {
+  return inner_.note_claim(pod, claim);
 }
 
 Status DefectiveCluster::create_service(const std::string& ns, const std::string& body) {
@@ -135,7 +134,7 @@ Result<std::vector<api::Pod>> DefectiveCluster::read_admitted_pods(const std::st
     return seen;
   }
   for (api::Pod& pod : live.value())
-    if (distort(world_, pod, "")) seen.push_back(pod);
+    if (distort(world_, pod, "", Eyes::Ledger)) seen.push_back(pod);
   return seen;
 }
 
@@ -150,15 +149,21 @@ Result<std::string> DefectiveCluster::read_secret(const std::string& ns, const s
 
 // --- read from the cache
 
-std::vector<Shared<api::Pod>> DefectiveCache::seen(std::vector<Shared<api::Pod>> pods) const {
-  if (world_.defect == Defect::None) return pods;
+namespace {
+
+std::vector<Shared<api::Pod>> seen(const World& world, const std::string& identity, Eyes eyes,
+                                   std::vector<Shared<api::Pod>> pods) {
+  if (world.defect == Defect::None) return pods;
   std::vector<Shared<api::Pod>> result;
   for (const auto& pod : pods) {
     api::Pod copy = *pod;
-    if (distort(world_, copy, identity_)) result.push_back(std::make_shared<const api::Pod>(std::move(copy)));
+    if (distort(world, copy, identity, eyes))
+      result.push_back(std::make_shared<const api::Pod>(std::move(copy)));
   }
   return result;
 }
+
+}  // namespace
 
 Shared<api::InferenceStack> DefectiveCache::stack(const api::NamespacedName& name) const {
   return inner_.stack(name);
@@ -167,10 +172,10 @@ std::vector<api::NamespacedName> DefectiveCache::stack_names() const {
   return inner_.stack_names();
 }
 std::vector<Shared<api::Pod>> DefectiveCache::pods_of_stack(const api::NamespacedName& stack) const {
-  return seen(inner_.pods_of_stack(stack));
+  return seen(world_, identity_, Eyes::Stack, inner_.pods_of_stack(stack));
 }
 std::vector<Shared<api::Pod>> DefectiveCache::pods_of_node(const std::string& node) const {
-  return seen(inner_.pods_of_node(node));
+  return seen(world_, identity_, Eyes::Ledger, inner_.pods_of_node(node));
 }
 std::vector<Shared<api::Node>> DefectiveCache::nodes() const {
   return inner_.nodes();

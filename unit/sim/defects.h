@@ -24,6 +24,7 @@ class DefectiveCluster : public reconcile::Cluster {
   Status admit_pod(const reconcile::PodRef& pod, WallMillis now) override;
   Status vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) override;
   Status adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack& stack) override;
+  Status note_claim(const reconcile::PodRef& pod, const std::string& claim) override;
   Status create_service(const std::string& namespace_, const std::string& body) override;
   Status apply_service(const std::string& namespace_, const std::string& name,
                        const std::string& body) override;
@@ -59,8 +60,6 @@ class DefectiveCache : public reconcile::Cache {
   std::vector<Shared<api::Service>> services_of_stack(const api::NamespacedName& stack) const override;
 
  private:
-  std::vector<Shared<api::Pod>> seen(std::vector<Shared<api::Pod>> pods) const;
-
   World& world_;
   LaggingCache& inner_;
   const std::string identity_;

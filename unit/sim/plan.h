@@ -22,7 +22,7 @@ enum class Defect {
   BoardForgets,            // the node never learns what stacks want
   SkipsLiveList,           // claims on what the cache shows
   SkipsLiveGet,            // claims for the stack as the cache shows it
-  ClaimsNothing,           // pods are made with an entry of zero in the ledger
+  ClaimsNothing,           // every entry of the ledger counts as nothing
   IgnoresTerminating,      // a pod that is going counts as gone
   ForgetsVanished,         // a pod that vanished counts as ended
   TwoLeaders,              // both replicas act
@@ -43,6 +43,7 @@ std::string_view to_string(Defect defect);
 
 enum class Trouble {
   EditFraction,      // one tier's share of the GPU, or its memory
+  SwapFractions,     // of two tiers, in one edit
   EditContext,       // one tier's context length
   EditBack,          // an invalid spec, and back after a while
   SwitchTier,        // activation Off, or back to Always

@@ -49,6 +49,13 @@ void Troubles::edit(const Incident& incident) {
     } else if (incident.trouble == Trouble::EditFraction) {
       one.requests.memory = fmt::format("{}Gi", 1 + incident.amount % 40);
       told(fmt::format("memory of {} is {}", one.name, one.requests.memory));
+    } else if (incident.trouble == Trouble::SwapFractions) {
+      std::vector<api::Tier*> gpu;
+      for (auto& other : spec.tiers)
+        if (other.gpu_fraction_milli) gpu.push_back(&other);
+      if (gpu.size() < 2) return;
+      std::swap(gpu.front()->gpu_fraction_milli, gpu.back()->gpu_fraction_milli);
+      told(fmt::format("{} and {} change their gpuFractions", gpu.front()->name, gpu.back()->name));
     } else if (incident.trouble == Trouble::EditContext) {
       one.context_length_tokens = 4096 + 1024 * (incident.amount % 8);
       told(fmt::format("contextLength of {} is {}", one.name, one.context_length_tokens));
@@ -182,6 +189,7 @@ void Troubles::operators(const Incident& incident) {
 void Troubles::befall(const Incident& incident) {
   switch (incident.trouble) {
     case Trouble::EditFraction:
+    case Trouble::SwapFractions:
     case Trouble::EditContext:
     case Trouble::EditBack:
     case Trouble::SwitchTier:
