@@ -59,6 +59,7 @@ struct EnvVar {
   std::string value;
   // Instead of a value: a key of a Secret in the stack's namespace.
   std::string secret_name, secret_key;
+  bool operator==(const EnvVar&) const = default;
 };
 
 struct EngineDefaults {

@@ -17,7 +17,7 @@ inline constexpr std::string_view cache_mount = "/cache";   // what engines comp
 
 namespace vllm {
 std::vector<std::string> arguments(const api::Tier& tier, const planner::Effective& effective);
-std::vector<api::EnvVar> environment(const api::Tier& tier, const api::StackNode& node);
+std::vector<api::EnvVar> environment(const api::Tier& tier);
 }  // namespace vllm
 
 namespace llama_cpp {
@@ -29,10 +29,10 @@ std::vector<api::EnvVar> environment(const api::Tier& tier, bool has_cache);
 // at once rather than a download of an hour in the load window.
 std::vector<api::EnvVar> offline_environment(api::Engine engine);
 
-// All of a tier's variables in their final order, each name once: the engine's by default, the stack's for
-// the engine, the tier's, and last what nobody may change.
+// All of a tier's variables in their final order, each name once: the engine's by default, what the
+// capability table has for it, the stack's for the engine, the tier's, and last what nobody may change.
 std::vector<api::EnvVar> environment(const api::StackSpec& spec, const api::Tier& tier,
-                                     const api::StackNode& node);
+                                     const planner::Effective& effective);
 
 // 4000 is "4.0": a factor as both engines read it.
 std::string decimal(int64_t milli);

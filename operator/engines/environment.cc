@@ -44,11 +44,12 @@ std::vector<api::EnvVar> offline_environment(api::Engine engine) {
 }
 
 std::vector<api::EnvVar> environment(const api::StackSpec& spec, const api::Tier& tier,
-                                     const api::StackNode& node) {
+                                     const planner::Effective& effective) {
   const api::EngineDefaults& defaults = spec.defaults_of(tier.engine);
   std::vector<api::EnvVar> variables = tier.engine == api::Engine::Vllm
-                                           ? vllm::environment(tier, node)
+                                           ? vllm::environment(tier)
                                            : llama_cpp::environment(tier, defaults.cache.set());
+  merge(variables, effective.environment);
   merge(variables, defaults.env);
   merge(variables, tier.env);
   merge(variables, offline_environment(tier.engine));

@@ -57,6 +57,7 @@ std::vector<std::string> arguments(const api::Tier& tier, const planner::Effecti
     option("--rope-scale", decimal(rope->factor_milli));
     option("--yarn-orig-ctx", std::to_string(rope->original_context_length));
   }
+  args.insert(args.end(), effective.arguments.begin(), effective.arguments.end());
   args.insert(args.end(), tier.extra_args.begin(), tier.extra_args.end());
   return args;
 }

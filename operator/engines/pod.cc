@@ -23,18 +23,17 @@ Sight sight_of(const PodInput& input) {
 // vLLM: named, because the images for Strix Halo have no entry point but a shell; `vllm` is in their PATH.
 // llama.cpp: not named. Upstream's server images keep llama-server in /app, outside PATH, as their entry
 // point; one that has it elsewhere says so in the same way.
-void write_command(json::Writer& writer, const PodInput& input) {
+void write_command(json::Writer& writer, const PodInput& input, const planner::Effective& effective) {
   if (input.tier->engine == api::Engine::Vllm) writer.key("command").begin_array().string("vllm").end_array();
   writer.key("args").begin_array();
-  auto effective = input.effective.value_or(planner::declared_effective(*input.tier));
   for (const std::string& argument : command_line(*input.stack, *input.tier, *input.node, effective))
     writer.string(argument);
   writer.end_array();
 }
 
-void write_environment(json::Writer& writer, const PodInput& input) {
+void write_environment(json::Writer& writer, const PodInput& input, const planner::Effective& effective) {
   writer.key("env").begin_array();
-  for (const api::EnvVar& variable : environment(input.stack->spec, *input.tier, *input.node)) {
+  for (const api::EnvVar& variable : environment(input.stack->spec, *input.tier, effective)) {
     writer.begin_object().member("name", variable.name);
     if (variable.secret_name.empty()) {
       writer.member("value", variable.value);
@@ -96,8 +95,9 @@ void write_container(json::Writer& writer, const PodInput& input) {
   writer.member("name", container_name);
   writer.member("image", tier.image.empty() ? fallback : tier.image);
   if (!tier.image_pull_policy.empty()) writer.member("imagePullPolicy", tier.image_pull_policy);
-  write_command(writer, input);
-  write_environment(writer, input);
+  auto effective = input.effective.value_or(planner::declared_effective(*input.tier));
+  write_command(writer, input, effective);
+  write_environment(writer, input, effective);
   writer.key("ports").begin_array().begin_object();
   writer.member("name", port_name).member("protocol", "TCP").member("containerPort", tier.port);
   if (tier.host_port > 0) writer.member("hostPort", tier.host_port);

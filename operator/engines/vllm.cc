@@ -83,11 +83,12 @@ std::vector<std::string> arguments(const api::Tier& tier, const planner::Effecti
   if (!tier.chat_template.empty()) option("--chat-template", tier.chat_template);
   if (tier.speculative) option("--speculative-config", speculative_config(*tier.speculative));
   if (tier.model.rope_scaling) option("--hf-overrides", rope_override(*tier.model.rope_scaling));
+  args.insert(args.end(), effective.arguments.begin(), effective.arguments.end());
   args.insert(args.end(), tier.extra_args.begin(), tier.extra_args.end());
   return args;
 }
 
-std::vector<api::EnvVar> environment(const api::Tier& tier, const api::StackNode& node) {
+std::vector<api::EnvVar> environment(const api::Tier& tier) {
   std::vector<api::EnvVar> variables = cache_environment();
   auto set = [&](std::string name, std::string value) {
     variables.push_back(
@@ -102,17 +103,6 @@ std::vector<api::EnvVar> environment(const api::Tier& tier, const api::StackNode
     return variables;
   }
   if (tier.threads > 0) set("OMP_NUM_THREADS", std::to_string(tier.threads));
-  if (node.profile.gfx_target != "gfx1151") return variables;
-  // The images for Strix Halo set these in /etc/profile.d, which a container's process does not read, or
-  // leave them to their launcher's table (kyuz0/amd-strix-halo-vllm-toolboxes).
-  set("TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL", "1");
-  set("VLLM_TARGET_DEVICE", "rocm");
-  set("VLLM_USE_TRITON_AWQ", "1");
-  set("VLLM_ROCM_USE_AITER", "0");
-  set("VLLM_ROCM_USE_AITER_LINEAR", "0");
-  set("FLASH_ATTENTION_TRITON_AMD_ENABLE", "TRUE");
-  set("HIP_FORCE_DEV_KERNARG", "1");
-  set("MIOPEN_FIND_MODE", "FAST");
   return variables;
 }
 

@@ -268,6 +268,15 @@ std::string first_text(std::initializer_list<json::Value> values) {
   return "";
 }
 
+// compressed-tensors is a container: what the weights are is its format, and engines differ in what they can.
+std::string quantization_of(json::Value root, json::Value inner) {
+  json::Value config = root["quantization_config"];
+  if (!config["quant_method"].is_string()) config = inner["quantization_config"];
+  std::string method = first_text({config["quant_method"]});
+  std::string format = first_text({config["format"]});
+  return method == "compressed-tensors" && !format.empty() ? method + "/" + format : method;
+}
+
 }  // namespace
 
 Result<ConfigJson> read_config_json(std::string_view text) {
@@ -296,8 +305,7 @@ Result<ConfigJson> read_config_json(std::string_view text) {
   facts.vocabulary_size = config.find("vocab_size", tokens_max);
   if (!config["intermediate_size"].is_array()) facts.feed_forward_length = config.find("intermediate_size");
   facts.dtype = first_text({inner["dtype"], inner["torch_dtype"], root["dtype"], root["torch_dtype"]});
-  facts.quantization =
-      first_text({root["quantization_config"]["quant_method"], inner["quantization_config"]["quant_method"]});
+  facts.quantization = quantization_of(root, inner);
   read.ties_output = root["tie_word_embeddings"].boolean_or(
       inner["tie_word_embeddings"].boolean_or(family != nullptr && family->tied));
   if (config.failed()) return config.error();

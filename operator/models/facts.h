@@ -47,7 +47,9 @@ struct ModelFacts {
   // of the rest. Together they are weight_bytes.
   std::map<std::string, int64_t> repackable_bytes_by_type, other_bytes_by_type;
   std::optional<int64_t> parameters;
-  std::string quantization;  // "" for none; config.json's quant_method, or GGUF's file type ("Q4_K_M")
+  // "" for none; config.json's quant_method, with the format where it is only a container
+  // ("compressed-tensors/pack-quantized"), or GGUF's file type ("Q4_K_M").
+  std::string quantization;
   std::string dtype;         // "bfloat16": of the weights that are not quantised, and of the auto KV cache
   std::optional<int64_t> embedding_length, vocabulary_size, feed_forward_length;
   std::vector<std::string> notes;  // for people: where the files contradict themselves

@@ -68,10 +68,11 @@ std::vector<Entry> entries_of(const std::vector<Candidate*>& candidates) {
 
 }  // namespace
 
-Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known,
-                     const EngineConstants& constants)
-    : tier_(tier), node_(node), known_(std::move(known)), constants_(constants) {
+Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, EngineSettings settings,
+                     const std::vector<CombinationFinding>& combinations)
+    : tier_(tier), node_(node), known_(std::move(known)), settings_(std::move(settings)) {
   if (tier.activation == api::Activation::Off) state_ = TierState::Off;
+  take_combinations(combinations);
   if (!node_) {
     fail(FindingCode::NodeUnknown,
          fmt::format("{} names no node of this stack. Name an entry of spec.nodes.", tier.name));
@@ -80,6 +81,16 @@ Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel kno
   read_facts();
   compute();
   check_alone();
+}
+
+// They come first: what cannot run at all is told before what does not fit.
+void Candidate::take_combinations(const std::vector<CombinationFinding>& combinations) {
+  for (const CombinationFinding& finding : combinations) {
+    if (finding.severity == Severity::Error)
+      fail(finding.code, finding.message);
+    else
+      note(finding.code, finding.severity, finding.message);
+  }
 }
 
 void Candidate::read_facts() {
@@ -119,7 +130,7 @@ Subject Candidate::subject(const api::Tier& tier) const {
   return {.tier = tier,
           .facts = *known_.facts,
           .draft = drafts && known_.draft ? &*known_.draft : nullptr,
-          .constants = constants_,
+          .constants = settings_.constants,
           .device_bytes = gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes};
 }
 
@@ -139,7 +150,7 @@ Figures Candidate::at_context(int64_t context_tokens) const {
 }
 
 void Candidate::check_alone() {
-  if (!runnable_) return;
+  if (figures_.error) return;
   auto lack = lack_beside({});
   if (!lack) return;
   std::string way_out = smaller_way_out({});
@@ -281,6 +292,8 @@ TierPlan Candidate::tier_plan() const {
   plan.facts_known = facts_known_;
   plan.runnable = runnable_;
   plan.effective = figures_.effective;
+  plan.effective.environment = settings_.environment;
+  plan.effective.arguments = settings_.arguments;
   plan.footprint = figures_.footprint;
   plan.claim = figures_.claim;
   plan.largest_context_tokens = figures_.largest_context_tokens;

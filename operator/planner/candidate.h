@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "planner/combination.h"
+#include "planner/engine_settings.h"
 #include "planner/plan.h"
 
 namespace strix::planner {
@@ -14,7 +16,8 @@ namespace strix::planner {
 class Candidate {
  public:
   // `node` is null where the spec does not say on which one it sits.
-  Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, const EngineConstants& constants);
+  Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, EngineSettings settings,
+            const std::vector<CombinationFinding>& combinations);
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;
 
@@ -41,6 +44,7 @@ class Candidate {
 
  private:
   void read_facts();
+  void take_combinations(const std::vector<CombinationFinding>& combinations);
   void compute();
   void check_alone();
   void fail(FindingCode code, std::string message);
@@ -56,7 +60,7 @@ class Candidate {
   const api::Tier& tier_;
   const NodePlan* node_;
   KnownModel known_;
-  const EngineConstants& constants_;
+  EngineSettings settings_;
   bool facts_known_ = false, runnable_ = true;
   TierState state_ = TierState::Resident;
   Figures figures_;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "api/inference_stack.h"
 
@@ -14,12 +16,17 @@ struct Effective {
   int64_t context_tokens = 0;
   std::optional<int> fraction_milli;  // GPU tiers, and vLLM's CPU build
   std::optional<int64_t> kv_bytes;    // vLLM: pinned; absent: it takes what its fraction leaves
+  // What the capability table has for this engine, version and target: the spec's own come after, and win.
+  std::vector<api::EnvVar> environment = {};
+  std::vector<std::string> arguments = {};
   bool operator==(const Effective&) const = default;
 };
 
 // Of a tier that nobody planned: the spec's own numbers.
 inline Effective declared_effective(const api::Tier& tier) {
-  return {tier.context_length_tokens, tier.gpu_fraction_milli, tier.kv_cache_bytes};
+  return {.context_tokens = tier.context_length_tokens,
+          .fraction_milli = tier.gpu_fraction_milli,
+          .kv_bytes = tier.kv_cache_bytes};
 }
 
 }  // namespace strix::planner

@@ -1,6 +1,6 @@
 // Why: what an engine takes beside weights and cache cannot be computed; it was measured somewhere, and the
 // next version may differ. All such numbers stand here, each with where it comes from.
-// May not: hold logic. A capability table replaces a value for an engine version by setting a member.
+// May not: hold logic. A row of the capability table replaces a value for an engine version or target.
 #pragma once
 
 #include <cstdint>

@@ -24,6 +24,16 @@ std::string_view to_string(FindingCode code) {
       return "NodeUnknown";
     case FindingCode::StartAfterCycle:
       return "StartAfterCycle";
+    case FindingCode::CombinationRefused:
+      return "CombinationRefused";
+    case FindingCode::CombinationUnverified:
+      return "CombinationUnverified";
+    case FindingCode::CombinationDegraded:
+      return "CombinationDegraded";
+    case FindingCode::NeedsEager:
+      return "NeedsEager";
+    case FindingCode::QuantizationUnknown:
+      return "QuantizationUnknown";
     case FindingCode::Parked:
       return "Parked";
     case FindingCode::Refused:

@@ -20,6 +20,12 @@ enum class FindingCode {
   TooBigForNode,
   NodeUnknown,
   StartAfterCycle,
+  // What engine, image, target and what is asked of them do together; see combination.h.
+  CombinationRefused,
+  CombinationUnverified,
+  CombinationDegraded,
+  NeedsEager,
+  QuantizationUnknown,
   // All do not fit together.
   Parked,
   Refused,

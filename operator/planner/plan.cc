@@ -7,6 +7,8 @@
 
 #include "planner/candidate.h"
 #include "planner/checked.h"
+#include "planner/combination.h"
+#include "planner/engine_settings.h"
 #include "planner/words.h"
 
 namespace strix::planner {
@@ -46,7 +48,8 @@ Candidates in_keep_order(const Candidates& in_start_order) {
 
 class Planner {
  public:
-  explicit Planner(const PlanInput& input) : input_(input) {}
+  explicit Planner(const PlanInput& input)
+      : input_(input), table_(input.capabilities ? *input.capabilities : built_in_capabilities()) {}
 
   Plan run() {
     add_nodes();
@@ -84,11 +87,12 @@ class Planner {
   void add_candidates() {
     for (const api::Tier& tier : input_.spec.tiers) {
       const NodePlan* node = plan_.node(node_of(input_.spec, tier));
-      auto own = input_.own.find(tier.name);
-      const EngineConstants& constants = own == input_.own.end() ? input_.constants : own->second;
       auto known = input_.models.find(tier.name);
-      candidates_.emplace_back(tier, node, known == input_.models.end() ? KnownModel{} : known->second,
-                               constants);
+      KnownModel model = known == input_.models.end() ? KnownModel{} : known->second;
+      EngineSetup setup = setup_of(input_.spec, tier, model, table_);
+      auto settings = settings_of(table_, setup, input_.constants);
+      auto combinations = combination_findings(input_.spec, tier, model, table_, setup);
+      candidates_.emplace_back(tier, node, std::move(model), std::move(settings), combinations);
     }
   }
 
@@ -181,6 +185,7 @@ class Planner {
   }
 
   const PlanInput& input_;
+  const CapabilityTable& table_;
   Plan plan_;
   std::list<Candidate> candidates_;
   Candidates ordered_;

@@ -11,21 +11,15 @@
 #include <vector>
 
 #include "api/inference_stack.h"
-#include "models/facts.h"
+#include "planner/capability_table.h"
 #include "planner/derive.h"
 #include "planner/engine_constants.h"
 #include "planner/finding.h"
+#include "planner/known_model.h"
 #include "planner/ledger.h"
 #include "planner/start_order.h"
 
 namespace strix::planner {
-
-// What was found out about the model of one tier. model.facts of the spec is laid over it by plan().
-struct KnownModel {
-  std::optional<models::ModelFacts> facts;
-  std::optional<models::ModelFacts> draft;  // of speculative.model
-  std::string missing;  // why there are none: "not in the catalogue, and no file was read"
-};
 
 // What was measured of a node; it wins over what the profile declares.
 struct Measured {
@@ -35,10 +29,10 @@ struct Measured {
 
 struct PlanInput {
   api::StackSpec spec;
-  std::map<std::string, KnownModel> models;    // by tier
-  std::map<std::string, Measured> measured;    // by entry of spec.nodes
-  std::map<std::string, EngineConstants> own;  // by tier, where its image is known to differ
-  EngineConstants constants;                   // otherwise
+  std::map<std::string, KnownModel> models;       // by tier
+  std::map<std::string, Measured> measured;       // by entry of spec.nodes
+  EngineConstants constants;                      // where the table does not say otherwise
+  const CapabilityTable* capabilities = nullptr;  // null: the built-in one
 };
 
 enum class TierState {

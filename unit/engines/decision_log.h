@@ -5,6 +5,8 @@
 #include "api/inference_stack.h"
 #include "base/bytes.h"
 #include "engines/engine.h"
+#include "planner/combination.h"
+#include "planner/engine_settings.h"
 
 namespace strix::test {
 
@@ -75,6 +77,16 @@ inline api::InferenceStack decision_log(api::DeviceStrategy strategy) {
   return stack;
 }
 
+// What the spec says, and what the built-in capability table has for the tier's engine.
+inline planner::Effective effective_of(const api::StackSpec& spec, const api::Tier& tier) {
+  const auto& table = planner::built_in_capabilities();
+  auto settings = planner::settings_of(table, planner::setup_of(spec, tier, {}, table), {});
+  planner::Effective effective = planner::declared_effective(tier);
+  effective.environment = settings.environment;
+  effective.arguments = settings.arguments;
+  return effective;
+}
+
 inline engines::PodInput pod_input(const api::InferenceStack& stack, size_t tier) {
   engines::PodInput input;
   input.stack = &stack;
@@ -83,6 +95,7 @@ inline engines::PodInput pod_input(const api::InferenceStack& stack, size_t tier
   input.kubernetes_node = "strix-halo";
   input.kubernetes_hostname = "strix-halo";
   input.claim = planner::declared_claim(*input.tier, input.node->profile);
+  input.effective = effective_of(stack.spec, *input.tier);
   input.leader = "strix-operator-0_a1b2";
   return input;
 }

@@ -215,7 +215,7 @@ TEST_CASE("the template hash changes with what makes a new pod necessary, and wi
       base,
       hash_with([](Stack&, Input& i) { i.kubernetes_node = "other"; }),
       hash_with([](Stack&, Input& i) { i.kubernetes_hostname = "other"; }),
-      hash_with([](Stack& s, Input&) { s.spec.tiers[coder].context_length_tokens += 1; }),
+      hash_with([](Stack&, Input& i) { i.effective->context_tokens += 1; }),
       hash_with([](Stack& s, Input&) { s.spec.tiers[coder].image = "x"; }),
       hash_with([](Stack& s, Input&) { s.spec.tiers[coder].extra_args = {"--x"}; }),
       hash_with([](Stack& s, Input&) {

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "engines/engine.h"
+#include "planner/spec_plan.h"
 #include "planner/start_order.h"
 #include "reconcile/decide.h"
 #include "reconcile/pod_stage.h"
@@ -236,7 +237,11 @@ struct StackWorld {
     input.tier = &spec;
     input.node = entry;
     input.kubernetes_hostname = input.kubernetes_node = entry->selector.at("kubernetes.io/hostname");
-    input.claim = planner::declared_claim(spec, entry->profile);
+    const planner::Plan plan = planner::plan_of_spec(stack.spec);
+    const planner::TierPlan* planned = plan.tier(tier_name);
+    INVARIANT(planned);
+    input.claim = planned->claim;
+    input.effective = planned->effective;
     input.leader = leader;
     api::Pod& pod = take_pod(engines::render_pod(input).body);
     put_into(pod, stage, since);

@@ -176,6 +176,11 @@ TEST_CASE("quantisation and dtype are read where each generation of tools wrote 
           .facts;
   REQUIRE(facts.dtype == "float16");
   REQUIRE(facts.quantization == "awq");
+  std::string packed =
+      R"("quantization_config":{"quant_method":"compressed-tensors","format":"pack-quantized"})";
+  REQUIRE(read(config("llama", packed)).facts.quantization == "compressed-tensors/pack-quantized");
+  std::string mixed = R"("quantization_config":{"quant_method":"compressed-tensors","config_groups":{}})";
+  REQUIRE(read(config("llama", mixed)).facts.quantization == "compressed-tensors");
 }
 
 TEST_CASE("what is not known is said to be unknown") {

@@ -1,32 +1,18 @@
 // What the planner makes of the decision log's stacks, as files that read as a document. UPDATE_GOLDEN=1
 // rewrites them; `git diff` is then the review.
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
 #include <fmt/format.h>
 
 #include "base/bytes.h"
 #include "cases.h"
 #include "catch.h"
+#include "golden_file.h"
 #include "planner/explain.h"
 #include "planner/words.h"
-#include "source_dir.h"
 
 using namespace strix;
 using namespace strix::planner;
 
 namespace {
-
-void check_golden(const std::string& name, const std::string& text) {
-  std::string path = fake::source_dir() + "/unit/golden/planner/" + name;
-  if (std::getenv("UPDATE_GOLDEN")) std::ofstream(path) << text;
-  std::ifstream file(path);
-  std::stringstream stored;
-  stored << file.rdbuf();
-  INFO(name << ": UPDATE_GOLDEN=1 rewrites it");
-  CHECK(stored.str() == text);
-}
 
 std::string section(const std::string& title, const std::string& why, const PlanInput& input) {
   return "## " + title + "\n\n" + why + "\n\n" + explain_table(plan(input), {.width = 100, .colour = false}) +
@@ -134,7 +120,7 @@ TEST_CASE("golden: the log's own tables from the log's own inputs, beside the tr
   Plan reckoned = plan(as_the_log_reckons());
   CHECK(reckoned.fits);
   CHECK(reckoned.node("halo")->bounds[0].resident == 950);
-  check_golden("log_tables.md", log_tables());
+  test::check_golden("log_tables.md", log_tables());
 }
 
 TEST_CASE("golden: the log's stack with true facts, at every total that was seen on this hardware") {
@@ -156,7 +142,7 @@ TEST_CASE("golden: the log's stack with true facts, at every total that was seen
   text += section("124.0 GiB for the GPU, declared 128",
                   "The declared total hides 5.8 GiB that the kernel keeps: it says that more fits than does.",
                   test::four_tiers(128 * gib, 124 * gib, true));
-  check_golden("phase3_fractions.md", text);
+  test::check_golden("phase3_fractions.md", text);
 }
 
 TEST_CASE("golden: the log's stack with fractions left to the planner") {
@@ -196,7 +182,7 @@ TEST_CASE("golden: the log's stack with fractions left to the planner") {
       "The reviewer's tensor types known",
       "A CPU that repacks Q4_K holds those rows twice, and the reviewer's file is read by its header.",
       with_repacked_reviewer(test::four_tiers(test::kernel_bytes, 124 * gib, false)));
-  check_golden("phase3_derived.md", text);
+  test::check_golden("phase3_derived.md", text);
 }
 
 TEST_CASE("golden: phases 1 and 2 of the log") {
@@ -208,7 +194,7 @@ TEST_CASE("golden: phases 1 and 2 of the log") {
               refusing(phase_one()));
   text += section("Phase 2: coder 0.65, fast 0.20", "Worked in the log, and does by the arithmetic.",
                   phase_two());
-  check_golden("phase1_phase2.md", text);
+  test::check_golden("phase1_phase2.md", text);
 }
 
 TEST_CASE("golden: every row of the model table alone on the machine") {
@@ -238,5 +224,5 @@ TEST_CASE("golden: every row of the model table alone on the machine") {
                         can ? format_fraction(*tier.effective.fraction_milli) : "too big",
                         largest.fits ? std::to_string(largest.tiers[0].effective.context_tokens) : "-");
   }
-  check_golden("model_table.md", text);
+  test::check_golden("model_table.md", text);
 }
