@@ -11,12 +11,12 @@ configure_operator() { # after configure
 BUILD_PACKAGES="cmake ninja-build g++ ccache mold libcurl4-openssl-dev libyaml-cpp-dev rapidjson-dev libcpprest-dev
 libboost-system-dev libssl-dev libfmt-dev libcli11-dev catch2 zlib1g-dev"
 
-build_packages_ensure() {
-  local missing
+build_packages_ensure() { # [PACKAGE...]: what every build needs, and these
+  local missing BUILD_PACKAGES="$BUILD_PACKAGES $*"
   # dpkg-query fails where one of them was never heard of, which is the very case on a fresh machine.
   # shellcheck disable=SC2086
   missing=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' $BUILD_PACKAGES 2>/dev/null || true; } |
-    awk '$1 == "installed" { print $2 }' | sort | comm -13 - <(tr ' ' '\n' <<<"$BUILD_PACKAGES" | sed '/^$/d' | sort))
+    awk '$1 == "installed" { print $2 }' | sort | comm -13 - <(tr ' ' '\n' <<<"$BUILD_PACKAGES" | sed '/^$/d' | sort -u))
   [[ -n $missing ]] || return 0
   [[ $(id -u) == 0 ]] || die "the build needs these packages, and root to install them: ${missing//$'\n'/ }"
   say "installing ${missing//$'\n'/ }"

@@ -76,6 +76,20 @@ void Cursor::skip_text(std::string_view field) {
   skip(length, 1, field);
 }
 
+void Cursor::skip_texts(uint64_t count, std::string_view field) {
+  for (; count > 0 && !failed(); --count) {
+    uint64_t length = 0;
+    auto offset = static_cast<uint64_t>(at_ - window_at_);  // before the window: far behind it
+    bool in_window = offset < window_size_ && window_size_ - offset >= sizeof length;
+    if (in_window) std::memcpy(&length, window_.data() + offset, sizeof length);
+    if (in_window && length <= static_cast<uint64_t>(left()) - sizeof length) {
+      at_ += static_cast<int64_t>(sizeof length + length);
+    } else {
+      skip_text(field);  // at the edge of the window, or wrong
+    }
+  }
+}
+
 void Cursor::skip(uint64_t count, uint64_t size, std::string_view field) {
   if (failed()) return;
   uint64_t bytes = 0;

@@ -37,6 +37,8 @@ class Cursor {
   // The same, but a longer one is passed over and absent.
   std::optional<std::string> text_if_short(size_t most, std::string_view field);
   void skip_text(std::string_view field);
+  // So many of them: a tokenizer's words, which are almost all that a header holds.
+  void skip_texts(uint64_t count, std::string_view field);
   // Passes over count * size bytes without reading them.
   void skip(uint64_t count, uint64_t size, std::string_view field);
 

@@ -126,7 +126,7 @@ void read_array(Cursor& cursor, std::string_view key, GgufValue* value) {
   }
   value->length = static_cast<int64_t>(count);
   if (type == string_type) {
-    for (uint64_t i = 0; i < count && !cursor.failed(); ++i) cursor.skip_text(key);
+    cursor.skip_texts(count, key);
   } else if (is_whole(type) && count <= integers_max) {
     value->kind = GgufValue::Kind::Integers;
     for (uint64_t i = 0; i < count && !cursor.failed(); ++i) {
