@@ -42,7 +42,8 @@ def printed(log, pattern):
 
 
 def hundredths(size):
-    return (size * 100 + MIB // 2) // MIB
+    """As printf rounds them."""
+    return int(f"{size / MIB:.2f}".replace(".", ""))
 
 
 def anonymous_bytes(port):
