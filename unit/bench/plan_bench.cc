@@ -27,7 +27,8 @@ constexpr int64_t large_bytes = 40'000'000'000;
 class Folder {
  public:
   Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "strix-plan-bench-XXXXXX").string();
+    std::string unique = "strix-plan-bench-" + std::string(6, 'X');
+    std::string name = (std::filesystem::temp_directory_path() / unique).string();
     path_ = ::mkdtemp(name.data());
   }
   ~Folder() { std::filesystem::remove_all(path_); }
