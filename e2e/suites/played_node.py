@@ -3,6 +3,7 @@ what a kubelet reports, and engines that answer as vLLM does. What they say is r
 """
 import datetime
 import http.server
+import socket
 import socketserver
 
 from .harness import *
@@ -24,13 +25,21 @@ class Engine(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads, allow_reuse_address = True, True
 
     def __init__(self, address, context):
-        self.context = context
+        self.context, self.connections = context, []
         super().__init__(address, EngineRequest)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def process_request(self, request, client_address):
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
     def end(self):
+        """As when a process ends: what is still connected is cut off, too."""
         self.shutdown()
         self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class EngineRequest(http.server.BaseHTTPRequestHandler):
