@@ -110,24 +110,3 @@ def late_request():
             release.set()
             first.kill()
             second.kill()
-
-
-@test("a settled stack costs the API server nothing but the lease and the watches", 600)
-def settled():
-    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "300"))
-    with Operator() as operator, Namespace(API, "e2e-settled") as ns:
-        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, servedModelName="any"), cpu_tier("two", 8002)]))
-        ns.wait_ready()
-        time.sleep(5)
-        lines, audit = len(operator.log_lines()), Audit("strix-operator/")
-        addresses = [service_address(API, ns.name, name) for name in ("s-one", "s-two")]
-        end, asked = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
-            for address in addresses:
-                assert chat(address, tokens=4)
-                asked += 1
-            time.sleep(1)
-        table = {k: n for k, n in audit.table().items() if not k.startswith("watch ") and " leases " not in k}
-        assert not table, table
-        assert len(operator.log_lines()) == lines, operator.log_lines()[lines:]
-        print(f"        {asked} requests answered; asked of the API server: {audit.table()}")
