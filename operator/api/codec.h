@@ -16,6 +16,7 @@ Result<InferenceStack> decode_stack(json::Value object);
 Result<Pod> decode_pod(json::Value object);
 Result<Node> decode_node(json::Value object);
 Result<Service> decode_service(json::Value object);
+Result<ConfigMap> decode_config_map(json::Value object);
 Result<ObjectMeta> decode_meta(json::Value object);
 
 // The body of a server-side apply of the status subresource: apiVersion, kind, metadata.name, namespace,

@@ -63,4 +63,9 @@ struct Service {
   ObjectMeta metadata;
 };
 
+struct ConfigMap {
+  ObjectMeta metadata;
+  std::map<std::string, std::string> data;
+};
+
 }  // namespace strix::api

@@ -135,4 +135,14 @@ Result<Service> decode_service(json::Value object) {
   return Service{.metadata = std::move(meta).value()};
 }
 
+Result<ConfigMap> decode_config_map(json::Value object) {
+  auto meta = decode_meta(object);
+  if (!meta) return meta.error();
+  ConfigMap map;
+  map.metadata = std::move(meta).value();
+  object["data"].for_each_member(
+      [&](std::string_view name, json::Value value) { map.data[std::string(name)] = value.string_or(""); });
+  return map;
+}
+
 }  // namespace strix::api

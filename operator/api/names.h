@@ -41,6 +41,9 @@ inline constexpr std::string_view scheduling_gate = "inference.strix.dev/load-wi
 inline constexpr std::string_view readiness_gate = "inference.strix.dev/serving";
 inline constexpr std::string_view finalizer = "inference.strix.dev/teardown";
 
+// The key of a ConfigMap with rows for the capability table.
+inline constexpr std::string_view capabilities_key = "capabilities.yaml";
+
 inline constexpr std::string_view manager = "strix-operator";
 inline constexpr std::string_view manager_status = "strix-operator-status";
 
@@ -69,6 +72,10 @@ inline constexpr std::string_view reason_parked = "Parked";
 inline constexpr std::string_view reason_ready_tiers_parked = "ReadyTiersParked";
 inline constexpr std::string_view reason_memory_fits = "Fits";
 inline constexpr std::string_view reason_memory_unknown = "MemoryUnknown";
+// As the plan's findings are called.
+inline constexpr std::string_view reason_combination_refused = "CombinationRefused";
+inline constexpr std::string_view reason_combination_unverified = "CombinationUnverified";
+inline constexpr std::string_view reason_needs_eager = "NeedsEager";
 inline constexpr std::string_view reason_deleting = "Deleting";
 inline constexpr std::string_view reason_given_up = "GivenUp";
 inline constexpr std::string_view reason_quarantined = "Quarantined";

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "app/cache.h"
+#include "app/capabilities.h"
 #include "app/cluster.h"
 #include "app/events.h"
 #include "app/version.h"
@@ -63,6 +64,7 @@ class Operator {
   reconcile::NodeReconciler::Ports node_ports();
   bool may_write() const { return !options_.leader_elect || (elector_ && elector_->is_leading()); }
   void wake_every_stack();
+  void refresh_capabilities();
   void lead();
   Status make_elector();
   Status listen();
@@ -77,6 +79,7 @@ class Operator {
   reconcile::Board board_;
   std::unique_ptr<reconcile::NodeReconciler> nodes_;
   std::unique_ptr<InformerCache> cache_;
+  std::unique_ptr<Capabilities> capabilities_;
   std::unique_ptr<kube::Elector> elector_;
   std::unique_ptr<KubeCluster> cluster_;
   std::unique_ptr<probe::TierProber> prober_;
@@ -95,11 +98,14 @@ Operator::Operator(const RunOptions& options, kube::Config config)
   kube::describe_informer_metrics(registry_);
   kube::describe_workqueue_metrics(registry_);
   describe_worker_metrics(registry_);
+  describe_capability_metrics(registry_);
   kube::WorkqueueSettings queue;
   queue.name = "inferencestack";
   queue_ = std::make_unique<kube::Workqueue>(queue, registry_);
   cluster_ = std::make_unique<KubeCluster>(client_, options_.namespace_, [this] { return may_write(); });
   cache_ = std::make_unique<InformerCache>(client_, registry_, options_.namespace_, cache_wakes());
+  capabilities_ = std::make_unique<Capabilities>(client_, registry_, options_.lease_namespace,
+                                                 options_.capabilities_config_map);
   nodes_ = std::make_unique<reconcile::NodeReconciler>(node_ports(), board_, identity_);
   prober_ = std::make_unique<probe::TierProber>(loop_,
                                                 [this](const auto& stack) { queue_->add(stack_key(stack)); });
@@ -119,8 +125,13 @@ InformerCache::Wakes Operator::cache_wakes() {
 }
 
 reconcile::StackReconciler::Ports Operator::stack_ports() {
-  return {cluster_.get(), cache_.get(),         prober_.get(),
-          events_.get(),  [] { return now(); }, [this](const auto& node) { queue_->add(node_key(node)); }};
+  return {cluster_.get(),
+          cache_.get(),
+          prober_.get(),
+          events_.get(),
+          [] { return now(); },
+          [this](const auto& node) { queue_->add(node_key(node)); },
+          [this] { return capabilities_->table(); }};
 }
 
 reconcile::NodeReconciler::Ports Operator::node_ports() {
@@ -150,7 +161,7 @@ Status Operator::listen() {
     return "the election has stood still";
   });
   ready_.add("informers", [this]() -> std::optional<std::string> {
-    if (cache_->synced()) return std::nullopt;
+    if (cache_->synced() && capabilities_->ready()) return std::nullopt;
     return "not synced";
   });
   auto address = split_address(options_.listen);
@@ -191,6 +202,7 @@ Status Operator::start() {
     if (auto listening = listen(); !listening) return listening;
   }
   cache_->start();
+  capabilities_->start();
   if (elector_) elector_->start();
   return success();
 }
@@ -214,14 +226,22 @@ int Operator::wait() {
       return exit_stopped;
     }
     if (lost_) return exit_broken;
-    if (!leading_ && elected_ && cache_->synced()) lead();
+    refresh_capabilities();
+    if (!leading_ && elected_ && cache_->synced() && capabilities_->ready()) lead();
   }
+}
+
+// A new table is a new plan for every stack.
+void Operator::refresh_capabilities() {
+  if (capabilities_->refresh() && leading_) wake_every_stack();
+  if (leading_) capabilities_->tell(*events_);
 }
 
 void Operator::stop() {
   // After a lost lease nothing may be finished: whoever leads now has the cluster to itself.
   queue_->shut_down();
   workers_->stop();
+  capabilities_->stop();
   cache_->stop();
   listener_.reset();
   if (elector_ && !lost_) elector_->stop(release_millis);

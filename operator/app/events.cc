@@ -24,13 +24,14 @@ void EventWriter::record(const api::InferenceStack& stack, const reconcile::Even
   log::write(
       event.warning ? log::Level::Warn : log::Level::Info, "stack changed",
       {{"namespace", meta.namespace_}, {"name", meta.name}, {"reason", event.reason}, {"note", event.note}});
+  record({std::string(names::api_version), std::string(names::kind), meta.namespace_, meta.name, meta.uid,
+          meta.resource_version},
+         event);
+}
+
+void EventWriter::record(kube::ObjectReference regarding, const reconcile::Event& event) {
   kube::EventInput input;
-  input.regarding = {std::string(names::api_version),
-                     std::string(names::kind),
-                     meta.namespace_,
-                     meta.name,
-                     meta.uid,
-                     meta.resource_version};
+  input.regarding = std::move(regarding);
   input.warning = event.warning;
   input.reason = event.reason;
   input.action = event.action;

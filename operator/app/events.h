@@ -15,6 +15,7 @@ class EventWriter : public reconcile::EventSink {
  public:
   EventWriter(kube::Client& client, metrics::Registry& registry, const std::string& instance);
   void record(const api::InferenceStack& stack, const reconcile::Event& event) override;
+  void record(kube::ObjectReference regarding, const reconcile::Event& event);
   void flush(int64_t deadline_millis) { recorder_.flush_and_stop(deadline_millis); }
 
  private:

@@ -43,14 +43,20 @@ void add_manifests(CLI::App& command, offline::Request& request) {
       .add_option("-f,--filename", request.files,
                   "files, folders, or - for standard input; documents of other kinds are passed over")
       ->required();
+  command.add_option("--capabilities", request.capabilities,
+                     "file with rows that come before those of the built-in capability table");
   add_policy(command, request.policy);
 }
 
+void add_models(CLI::App& command, offline::Request& request) {
+  command.add_option("--models", request.models, "folder of a model store to read facts from");
+}
+
 void add_facts(CLI::App& command, offline::Request& request) {
+  add_models(command, request);
   command.add_option(
       "--node", request.node_facts,
       "file with what was measured of nodes: {name, unifiedMemory, gpuMemory}, a document each");
-  command.add_option("--models", request.models, "folder of a model store to read facts from");
 }
 
 void add_offline(CLI::App& plan, CLI::App& render, CLI::App& validate, offline::Request& request,
@@ -67,6 +73,7 @@ void add_offline(CLI::App& plan, CLI::App& render, CLI::App& validate, offline::
   add_facts(render, request);
   render.add_option("-o,--output", raw.format, "yaml or json")->check(CLI::IsMember({"json", "yaml"}));
   add_manifests(validate, request);
+  add_models(validate, request);
 }
 
 planner::Style style_of(const RawOffline& raw) {
@@ -120,6 +127,10 @@ void add_run(CLI::App& run, RunOptions& options, Raw& raw) {
       ->capture_default_str();
   run.add_option("--retry-period-seconds", raw.retry_period_seconds, "between two tries to renew or acquire")
       ->capture_default_str();
+  run.add_option(
+      "--capabilities-config-map", options.capabilities_config_map,
+      "ConfigMap, in the Lease's namespace, whose key capabilities.yaml has rows that come before the "
+      "built-in ones; watched");
   run.add_option("--workers", options.workers, "passes at once")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();

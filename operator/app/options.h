@@ -21,6 +21,7 @@ struct RunOptions {
   std::string lease_namespace = "strix-system";
   std::string lease_name = "strix-operator";
   kube::ElectionSettings election;
+  std::string capabilities_config_map;  // in lease_namespace; empty: none
   int workers = 4;
   api::Policy policy;
   log::Level log_level = log::Level::Info;

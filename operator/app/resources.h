@@ -14,6 +14,7 @@ inline const kube::Resource stacks{std::string(names::group), std::string(names:
 inline const kube::Resource pods{"", "v1", "pods"};
 inline const kube::Resource nodes{"", "v1", "nodes"};
 inline const kube::Resource services{"", "v1", "services"};
+inline const kube::Resource config_maps{"", "v1", "configmaps"};
 inline const kube::Resource secrets{"", "v1", "secrets"};
 
 }  // namespace strix::app

@@ -11,6 +11,7 @@
 #include "models/catalogue.h"
 #include "offline/facts.h"
 #include "offline/manifest.h"
+#include "planner/combination.h"
 #include "planner/spec_plan.h"
 
 namespace strix::offline {
@@ -50,22 +51,51 @@ std::optional<std::map<std::string, planner::Measured>> measured_nodes(const Req
   return std::nullopt;
 }
 
-std::optional<planner::Plan> plan_of(const Request& request, const Manifest& manifest,
-                                     const std::map<std::string, planner::Measured>& measured,
+using Models = std::map<std::string, planner::KnownModel>;
+
+std::optional<Models> models_of(const Request& request, const Manifest& manifest, Streams streams) {
+  Models known = planner::known_models(manifest.stack.spec, models::built_in_catalogue());
+  if (request.models.empty()) return known;
+  Status read = read_models(manifest.stack.spec, request.models, known);
+  if (read) return known;
+  complain(streams, manifest.file + ": " + read.error().text);
+  return std::nullopt;
+}
+
+// What is the same for all stacks of a command.
+struct Given {
+  std::map<std::string, planner::Measured> measured;
+  planner::CapabilityTable capabilities;
+};
+
+std::optional<Given> read_given(const Request& request, Streams streams) {
+  auto measured = measured_nodes(request, streams);
+  auto capabilities = read_capabilities(request.capabilities);
+  if (!capabilities) complain(streams, capabilities.error().text);
+  if (!measured || !capabilities) return std::nullopt;
+  return Given{std::move(*measured), std::move(capabilities).value()};
+}
+
+std::optional<planner::Plan> plan_of(const Request& request, const Manifest& manifest, const Given& given,
                                      Streams streams) {
   if (!tell_errors(request, manifest, streams)) return std::nullopt;
+  auto models = models_of(request, manifest, streams);
+  if (!models) return std::nullopt;
   planner::PlanInput input;
   input.spec = manifest.stack.spec;
-  input.models = planner::known_models(input.spec, models::built_in_catalogue());
-  input.measured = measured;
-  if (!request.models.empty()) {
-    Status read = read_models(input.spec, request.models, input.models);
-    if (!read) {
-      complain(streams, manifest.file + ": " + read.error().text);
-      return std::nullopt;
-    }
-  }
+  input.models = std::move(*models);
+  input.measured = given.measured;
+  input.capabilities = &given.capabilities;
   return planner::plan(input);
+}
+
+// 0: there is none; 1: told; 2: the models cannot be read.
+int tell_combinations(const Request& request, const Manifest& manifest, const Given& given, Streams streams) {
+  auto models = models_of(request, manifest, streams);
+  if (!models) return exit_unreadable;
+  auto errors = planner::combination_errors(manifest.stack.spec, *models, given.capabilities);
+  for (const auto& error : errors) complain(streams, manifest.at(error.path, error.message));
+  return errors.empty() ? exit_fits : exit_does_not;
 }
 
 std::string explained(const Request& request, const planner::Plan& plan) {
@@ -130,8 +160,8 @@ void render_stack(const Request& request, const Manifest& manifest, const planne
 
 int plan(const Request& request, Streams streams) {
   auto manifests = read_all(request, streams);
-  auto measured = measured_nodes(request, streams);
-  if (!manifests || !measured) return exit_unreadable;
+  auto given = read_given(request, streams);
+  if (!manifests || !given) return exit_unreadable;
   if (request.format == Format::Svg && manifests->stacks.size() > 1) {
     complain(streams,
              fmt::format("{} stacks, and a picture is of one: name its file", manifests->stacks.size()));
@@ -140,7 +170,7 @@ int plan(const Request& request, Streams streams) {
   int code = exit_fits;
   for (size_t i = 0; i < manifests->stacks.size(); ++i) {
     const Manifest& manifest = manifests->stacks[i];
-    auto planned = plan_of(request, manifest, *measured, streams);
+    auto planned = plan_of(request, manifest, *given, streams);
     if (!planned) {
       code = exit_unreadable;
       continue;
@@ -153,11 +183,11 @@ int plan(const Request& request, Streams streams) {
 
 int render(const Request& request, Streams streams) {
   auto manifests = read_all(request, streams);
-  auto measured = measured_nodes(request, streams);
-  if (!manifests || !measured) return exit_unreadable;
+  auto given = read_given(request, streams);
+  if (!manifests || !given) return exit_unreadable;
   int code = exit_fits;
   for (const Manifest& manifest : manifests->stacks) {
-    auto planned = plan_of(request, manifest, *measured, streams);
+    auto planned = plan_of(request, manifest, *given, streams);
     if (!planned) {
       code = exit_unreadable;
       continue;
@@ -170,13 +200,15 @@ int render(const Request& request, Streams streams) {
 
 int validate(const Request& request, Streams streams) {
   auto manifests = read_all(request, streams);
-  if (!manifests) return exit_unreadable;
+  auto given = read_given(request, streams);
+  if (!manifests || !given) return exit_unreadable;
   int code = exit_fits;
   for (const Manifest& manifest : manifests->stacks) {
-    if (!tell_errors(request, manifest, streams)) {
-      code = exit_does_not;
-      continue;
-    }
+    int found = tell_errors(request, manifest, streams)
+                    ? tell_combinations(request, manifest, *given, streams)
+                    : exit_does_not;
+    code = std::max(code, found);
+    if (found != exit_fits) continue;
     streams.out << fmt::format("{}: {} is valid\n", manifest.file, manifest.stack.metadata.key().text());
   }
   return code;

@@ -23,6 +23,7 @@ struct Request {
   std::vector<std::string> files;  // see read_manifests
   std::string node_facts;          // file of measured nodes; empty: what the profiles say
   std::string models;              // folder to read facts from; empty: the catalogue alone
+  std::string capabilities;        // file of rows before the built-in ones; empty: none
   Format format = Format::Table;
   planner::Style style;
   api::Policy policy;
@@ -42,6 +43,7 @@ int plan(const Request& request, Streams streams);
 // The pods and Services of every tier that should run, as Yaml or Json (one line each).
 int render(const Request& request, Streams streams);
 
+// Also what is known to crash, hang or end at once, which the other two show as errors of the plan.
 int validate(const Request& request, Streams streams);
 
 }  // namespace strix::offline

@@ -74,6 +74,15 @@ Result<std::map<std::string, planner::Measured>> read_node_facts(const std::stri
   return all;
 }
 
+Result<planner::CapabilityTable> read_capabilities(const std::string& file) {
+  if (file.empty()) return planner::built_in_capabilities();
+  auto text = read_text(file, planner::CapabilityTable::bytes_max);
+  if (!text) return text.error();
+  auto over = planner::CapabilityTable::parse(*text);
+  if (!over.ok()) return over.error().wrap(file);
+  return planner::CapabilityTable::layered(*over, planner::built_in_capabilities());
+}
+
 Status read_models(const api::StackSpec& spec, const std::string& folder,
                    std::map<std::string, planner::KnownModel>& known) {
   for (const api::Tier& tier : spec.tiers) {

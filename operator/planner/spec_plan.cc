@@ -35,8 +35,9 @@ std::map<std::string, KnownModel> known_models(const api::StackSpec& spec,
   return known;
 }
 
-Plan plan_of_spec(const api::StackSpec& spec) {
+Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities) {
   PlanInput input;
+  input.capabilities = &capabilities;
   input.spec = spec;
   input.models = known_models(spec, models::built_in_catalogue());
   return plan(input);

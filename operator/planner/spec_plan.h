@@ -16,7 +16,7 @@ namespace strix::planner {
 std::map<std::string, KnownModel> known_models(const api::StackSpec& spec,
                                                const models::Catalogue& catalogue);
 
-// The plan of a stack from its spec and the built-in catalogue alone.
-Plan plan_of_spec(const api::StackSpec& spec);
+// The plan of a stack from its spec, the built-in catalogue and a table of capabilities alone.
+Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities = built_in_capabilities());
 
 }  // namespace strix::planner

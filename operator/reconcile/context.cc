@@ -34,17 +34,36 @@ engines::RenderedPod render(const Observed& observed, const TierContext& context
   return engines::render_pod(input);
 }
 
-// The first sentence of the plan on this tier, or else on the whole stack.
-std::string sentence_on(const planner::Plan& plan, const std::string& tier) {
+// The first finding of the plan that keeps this tier from running, or else the whole stack; null: none.
+const planner::Finding* finding_on(const planner::Plan& plan, const std::string& tier) {
   const planner::Finding* all = nullptr;
   for (const planner::Finding& finding : plan.findings) {
     if (finding.severity == planner::Severity::Note) continue;
     bool decides =
         finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked;
-    if (decides && finding.tier == tier) return finding.message;
+    if (decides && finding.tier == tier) return &finding;
     if (decides && finding.tier.empty()) all = &finding;
   }
-  return all ? all->message : tier + " does not fit";
+  return all;
+}
+
+std::string_view reason_of(planner::FindingCode code) {
+  switch (code) {
+    case planner::FindingCode::CombinationRefused:
+      return names::reason_combination_refused;
+    case planner::FindingCode::CombinationUnverified:
+      return names::reason_combination_unverified;
+    case planner::FindingCode::NeedsEager:
+      return names::reason_needs_eager;
+    default:
+      return names::reason_memory_short;
+  }
+}
+
+Verdict verdict_on(const planner::Plan& plan, const std::string& tier) {
+  const planner::Finding* finding = finding_on(plan, tier);
+  if (!finding) return {std::string(names::reason_memory_short), tier + " does not fit"};
+  return {std::string(reason_of(finding->code)), finding->message};
 }
 
 void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, TierContext& context) {
@@ -54,9 +73,9 @@ void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, Tier
   if (!context.wanted) return;
   context.resident = planned.state == planner::TierState::Resident;
   bool fails = planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused;
-  if (fails) context.memory_short = sentence_on(plan, planned.name);
+  if (fails) context.cannot_run = verdict_on(plan, planned.name);
   if (planned.state != planner::TierState::Parked) return;
-  context.parked = sentence_on(plan, planned.name);
+  context.parked = verdict_on(plan, planned.name).message;
   context.wanted = false;
 }
 

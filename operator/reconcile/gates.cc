@@ -42,9 +42,8 @@ std::optional<Verdict> node_unknown(const TierContext& c) {
                              node.matches[0]->metadata.name, node.matches[1]->metadata.name)};
 }
 
-std::optional<Verdict> memory_short(const TierContext& c) {
-  if (!c.memory_short) return std::nullopt;
-  return Verdict{std::string(names::reason_memory_short), *c.memory_short};
+std::optional<Verdict> cannot_run(const TierContext& c) {
+  return c.cannot_run;
 }
 
 std::optional<Verdict> node_not_ready(const TierContext& c) {
@@ -65,10 +64,9 @@ std::optional<Verdict> predecessors(const TierContext& c) {
   std::string waiting;
   for (const TierContext* predecessor : c.predecessors) {
     if (!predecessor->wanted || predecessor->serving()) continue;
-    // Without an explicit startAfter a tier that cannot start by its own numbers, or for want of its model,
-    // holds nobody up.
-    bool not_soon =
-        predecessor->memory_short || held_back(*predecessor) || awaits_model(predecessor->current);
+    // Without an explicit startAfter a tier that cannot run as the plan says, or for want of its model, holds
+    // nobody up.
+    bool not_soon = predecessor->cannot_run || held_back(*predecessor) || awaits_model(predecessor->current);
     if (c.tier->start_after.empty() && not_soon) continue;
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
@@ -141,8 +139,8 @@ const std::vector<Gate>& gates_before_pod() {
   static const std::vector<Gate> gates = {
       {"NameTaken", name_taken},      // somebody else's pod is never touched
       {"NodeUnknown", node_unknown},  // a pod is made for one node, with that node's devices
-      {"MemoryShort", memory_short},  // what cannot fit by its own numbers is not started
-      {"HeldBack", held_back},        // rule 8: not into the same failure again
+      {"CannotRun", cannot_run},  // what cannot fit by its own numbers, or is known to crash, is not started
+      {"HeldBack", held_back},    // rule 8: not into the same failure again
   };
   return gates;
 }

@@ -109,11 +109,17 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   return observed;
 }
 
-// Arithmetic on the spec alone: once for each generation.
+// From the spec and the table of capabilities: once for each generation of the one and each change of the
+// other.
 Shared<planner::Plan> StackReconciler::plan_of(const api::InferenceStack& stack, Memory& memory) {
   const api::ObjectMeta& meta = stack.metadata;
-  if (!memory.plan || memory.plan_uid != meta.uid || memory.plan_generation != meta.generation) {
-    memory.plan = std::make_shared<const planner::Plan>(planner::plan_of_spec(stack.spec));
+  Shared<planner::CapabilityTable> table = ports_.capabilities ? ports_.capabilities() : nullptr;
+  bool same =
+      memory.plan_uid == meta.uid && memory.plan_generation == meta.generation && memory.plan_table == table;
+  if (!memory.plan || !same) {
+    memory.plan = std::make_shared<const planner::Plan>(
+        planner::plan_of_spec(stack.spec, table ? *table : planner::built_in_capabilities()));
+    memory.plan_table = table;
     memory.plan_uid = meta.uid;
     memory.plan_generation = meta.generation;
   }

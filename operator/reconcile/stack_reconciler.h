@@ -35,6 +35,8 @@ class StackReconciler {
     EventSink* events = nullptr;
     std::function<Now()> clock;
     std::function<void(const std::string& node)> wake_node;
+    // The capability table in force; empty: the built-in one.
+    std::function<Shared<planner::CapabilityTable>()> capabilities = {};
   };
   StackReconciler(Ports ports, Board& board, api::Policy policy, std::string leader);
 
@@ -51,7 +53,8 @@ class StackReconciler {
     std::map<std::string, std::string> api_keys;  // by pod uid
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
-    Shared<planner::Plan> plan;  // of this generation of this object
+    Shared<planner::Plan> plan;  // of this generation of this object, by this table
+    Shared<planner::CapabilityTable> plan_table;
     std::string plan_uid;
     int64_t plan_generation = 0;
     std::string stack_version;                       // after this pass's own writes
@@ -62,7 +65,7 @@ class StackReconciler {
   void forget(const api::NamespacedName& stack);
   bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
   Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
-  static Shared<planner::Plan> plan_of(const api::InferenceStack& stack, Memory& memory);
+  Shared<planner::Plan> plan_of(const api::InferenceStack& stack, Memory& memory);
   void read_logs(Observed& observed, Memory& memory);
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);

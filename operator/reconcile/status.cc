@@ -29,9 +29,16 @@ struct Count {
   const api::TierStatus* first_silent = nullptr;
   const api::TierStatus* first_waiting = nullptr;
   const api::TierStatus* first_held_back = nullptr;  // GivenUp or Quarantined
-  const TierContext* first_short = nullptr;
+  const TierContext* first_refused = nullptr;        // by the plan
+  const TierContext* first_short = nullptr;          // the first of these for want of memory
   const TierContext* first_parked = nullptr;
 };
+
+// What runs as it would be made now goes on, whatever a newer table or catalogue says.
+bool refused_by_plan(const TierContext& c) {
+  bool runs = c.pod && c.pod_is_ours() && c.pod_is_current() && holds_memory(*c.pod);
+  return c.wanted && c.cannot_run && !runs;
+}
 
 Count count_tiers(const StackContext& stack) {
   Count count;
@@ -43,7 +50,10 @@ Count count_tiers(const StackContext& stack) {
     if (c.wanted) ++count.resident;
     if (c.wanted && status.state == state::ready) ++count.ready;
     if (c.pod && c.pod_is_ours()) ++count.running;
-    if (c.wanted && c.memory_short && !count.first_short) count.first_short = &c;
+    bool refused = refused_by_plan(c);
+    if (refused && !count.first_refused) count.first_refused = &c;
+    if (refused && !count.first_short && c.cannot_run->reason == names::reason_memory_short)
+      count.first_short = &c;
     if (c.parked && !count.first_parked) count.first_parked = &c;
     if (status.state == state::starting || status.state == state::warming_up) note(count.first_busy, &status);
     if (status.state == state::back_off) note(count.first_backoff, &status);
@@ -80,7 +90,7 @@ Condition node_condition(const StackContext& stack) {
 Condition memory_condition(const StackContext& stack, const Count& count) {
   if (count.first_short)
     return condition(names::condition_memory_fits, false, names::reason_memory_short,
-                     *count.first_short->memory_short);
+                     count.first_short->cannot_run->message);
   if (count.first_parked)
     return condition(names::condition_memory_fits, false, names::reason_parked, *count.first_parked->parked);
   for (const auto& c : stack.tiers) {
@@ -116,9 +126,9 @@ Condition not_ready(const StackContext& stack, const Count& count, const Conditi
   if (count.first_backoff) return say(names::reason_backing_off, *count.first_backoff);
   if (count.first_silent) return say(names::serving_not_answering, *count.first_silent);
   if (count.first_stopping) return say(names::reason_stopping, *count.first_stopping);
-  if (count.first_short)
-    return condition(names::condition_ready, false, names::reason_memory_short,
-                     *count.first_short->memory_short);
+  if (count.first_refused)
+    return condition(names::condition_ready, false, count.first_refused->cannot_run->reason,
+                     count.first_refused->cannot_run->message);
   if (count.first_held_back) return say(held_back_reason(*count.first_held_back), *count.first_held_back);
   if (count.first_waiting) return say(names::reason_waiting, *count.first_waiting);
   return condition(names::condition_ready, false, names::reason_waiting, "");
@@ -143,7 +153,7 @@ std::string summary_word(const StackContext& stack, const Count& count, const Co
   if (count.first_backoff) return "BackOff: " + count.first_backoff->name;
   if (count.first_silent) return "NotAnswering: " + count.first_silent->name;
   if (count.first_stopping) return "Stopping " + count.first_stopping->name;
-  if (count.first_short) return "MemoryShort";
+  if (count.first_refused) return count.first_refused->cannot_run->reason;
   if (count.first_held_back)
     return fmt::format("{}: {}", held_back_reason(*count.first_held_back), count.first_held_back->name);
   return "Waiting";
@@ -162,7 +172,7 @@ void add_memory(const StackContext& stack, api::StackStatus& status) {
     memory.reserved_bytes = profile.system_reserve_bytes;
     for (const auto& c : stack.tiers) {
       if (c.node != &match) continue;
-      if (c.wanted && !c.memory_short) {
+      if (c.wanted && !c.cannot_run) {
         memory.planned_bytes += c.claim.known_bytes();
         fraction_all += c.claim.gpu_fraction_milli;
       }
@@ -254,14 +264,13 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
   status.summary.ready = fmt::format("{}/{}", count.ready, count.resident);
   status.summary.status = summary_word(stack, count, ready);
   std::vector<Condition> wanted{ready};
-  bool short_of_memory = count.first_short != nullptr;
-  bool stalled = (short_of_memory || count.first_held_back) && !object.metadata.deleting();
+  bool stalled = (count.first_refused || count.first_held_back) && !object.metadata.deleting();
   if (ready.status != "True" && !stalled)
     wanted.push_back(condition(names::condition_reconciling, true, ready.reason, ready.message));
-  if (stalled && short_of_memory)
-    wanted.push_back(condition(names::condition_stalled, true, names::reason_memory_short,
-                               *count.first_short->memory_short));
-  if (stalled && !short_of_memory)
+  if (stalled && count.first_refused)
+    wanted.push_back(condition(names::condition_stalled, true, count.first_refused->cannot_run->reason,
+                               count.first_refused->cannot_run->message));
+  if (stalled && !count.first_refused)
     wanted.push_back(
         condition(names::condition_stalled, true, held_back_reason(*count.first_held_back),
                   fmt::format("{}: {}", count.first_held_back->name, count.first_held_back->message)));

@@ -50,7 +50,7 @@ struct TierContext {
   planner::Effective effective;
   const planner::TierPlan* planned = nullptr;    // null: nobody planned it
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
-  std::optional<std::string> memory_short;       // the plan's sentence: it cannot run by its own numbers
+  std::optional<Verdict> cannot_run;  // as the plan says: by its own numbers, or by its combination
   std::optional<std::string> parked;  // the plan's sentence: it fits, but not beside those that come first
   std::vector<const TierContext*> predecessors;
   int order = 0;

@@ -135,6 +135,13 @@ TierOutcome loading(const TierContext& c) {
   return outcome;
 }
 
+// A table or a catalogue that is newer than the pod does not stop what serves.
+Verdict serving_verdict(const TierContext& c) {
+  if (c.cannot_run)
+    return {c.cannot_run->reason, "serves, and would not be started again: " + c.cannot_run->message};
+  return differs_from_plan(c).value_or(Verdict{names::reason_serving, ""});
+}
+
 TierOutcome running(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
@@ -147,7 +154,7 @@ TierOutcome running(const TierContext& c) {
   }
   if (is_wedged(c, outcome)) return stop_wedged(c, std::move(outcome));
   if (serving) {
-    say(c, outcome, state::ready, differs_from_plan(c).value_or(Verdict{names::reason_serving, ""}));
+    say(c, outcome, state::ready, serving_verdict(c));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
     outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),

@@ -184,6 +184,7 @@ struct StackWorld {
   std::map<std::string, reconcile::ProbeReading> probes;  // by pod uid
   std::map<std::string, engines::Diagnosis> diagnoses;    // by pod uid
   std::map<std::string, reconcile::Verdict> verdicts, refusals;
+  reconcile::Shared<planner::Plan> plan;  // null: of the spec and the built-in tables
   int versions = 100;
 
   // Tiers one, two, three, four, five of growing size on one node, with the finalizer and nothing else there.
@@ -237,8 +238,8 @@ struct StackWorld {
     input.tier = &spec;
     input.node = entry;
     input.kubernetes_hostname = input.kubernetes_node = entry->selector.at("kubernetes.io/hostname");
-    const planner::Plan plan = planner::plan_of_spec(stack.spec);
-    const planner::TierPlan* planned = plan.tier(tier_name);
+    const planner::Plan own = planner::plan_of_spec(stack.spec);
+    const planner::TierPlan* planned = own.tier(tier_name);
     INVARIANT(planned);
     input.claim = planned->claim;
     input.effective = planned->effective;
@@ -300,6 +301,7 @@ struct StackWorld {
     observed.diagnoses = diagnoses;
     observed.verdicts = verdicts;
     observed.refusals = refusals;
+    observed.plan = plan;
     return observed;
   }
   reconcile::Decision decide() const { return reconcile::decide(observed()); }

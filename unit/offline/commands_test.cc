@@ -239,3 +239,96 @@ TEST_CASE("a model that is in the folder and cannot be read is an error; one tha
   CHECK(contains(err.str(), "tier one"));
   CHECK(contains(err.str(), "one.gguf"));
 }
+
+namespace {
+
+std::string vllm_text(const std::string& repository, const std::string& more = "") {
+  return "apiVersion: inference.strix.dev/v1alpha1\n"
+         "kind: InferenceStack\n"
+         "metadata: {name: s, namespace: llm}\n"
+         "spec:\n"
+         "  nodes:\n"
+         "  - name: halo\n"
+         "    selector: {kubernetes.io/hostname: box}\n"
+         "    modelStore: {hostPath: {path: /models}}\n"
+         "    profile: {gfxTarget: gfx1151, unifiedMemory: 128Gi, gpuMemory: 124Gi, systemReserve: 6Gi}\n"
+         "    devices: {strategy: ExtendedResource, resourceName: squat.ai/dri}\n"
+         "  engines:\n"
+         "    vllm: {image: example/vllm}\n"
+         "    llamacpp: {image: example/llama}\n"
+         "  tiers:\n"
+         "  - name: one\n"
+         "    engine: vllm\n"
+         "    model: {repository: " +
+         repository +
+         "}\n"
+         "    port: 8001\n"
+         "    contextLength: 4096\n" +
+         more;
+}
+
+}  // namespace
+
+TEST_CASE("validate and plan refuse what is known to crash, in the same words, at its line") {
+  std::string text = vllm_text("Qwen/Qwen2.5-7B-Instruct", "    quantization: fp8\n");
+  Answer told = answer(validate, {"-"}, text);
+  CHECK(told.code == exit_does_not);
+  CHECK(told.out.empty());
+  std::string words = "one: fp8 weights cannot be used with vllm on gfx1151: ";
+  CHECK(told.err.find("-:20:5: spec.tiers[one].quantization: " + words) == 0);
+  Answer planned = answer(plan, {"-"}, text, Format::Json);
+  CHECK(planned.code == exit_does_not);
+  std::string sentence = told.err.substr(told.err.find(words));
+  sentence.pop_back();  // the end of its line
+  CHECK(contains(planned.out, json::quote(sentence)));
+  CHECK(contains(planned.out, "\"CombinationRefused\""));
+  Answer rendered = answer(render, {"-"}, text);
+  CHECK(rendered.code == exit_does_not);
+  CHECK(contains(rendered.err, "tier one is error and has no pod"));
+}
+
+TEST_CASE("a model's own files say how its weights are quantised, to validate too") {
+  Folder folder;
+  std::filesystem::create_directories(folder.path / "me" / "mine");
+  std::ofstream(folder.path / "me" / "mine" / "config.json")
+      << R"({"model_type":"qwen2","architectures":["Qwen2ForCausalLM"],"num_hidden_layers":2,)"
+      << R"("hidden_size":64,"num_attention_heads":4,)"
+      << R"("num_key_value_heads":2,"quantization_config":{"quant_method":"awq"}})";
+  std::string text = vllm_text("me/mine");
+  CHECK(answer(validate, {"-"}, text).code == exit_fits);  // nobody says
+  auto with_models = [&](const Request& request, Streams streams) {
+    Request more = request;
+    more.models = folder.path.string();
+    return validate(more, streams);
+  };
+  Answer told = answer(with_models, {"-"}, text);
+  CAPTURE(told.err);
+  CHECK(told.code == exit_does_not);
+  CHECK(contains(told.err, "spec.tiers[one].enforceEager: one: awq weights"));
+  CHECK(answer(with_models, {"-"}, vllm_text("me/mine", "    enforceEager: true\n")).code == exit_fits);
+}
+
+TEST_CASE("rows of a file come before the built-in ones, and a file with an error is not read") {
+  Folder folder;
+  std::string rows =
+      "combinations:\n- {where: {engine: vllm}, quantizations: [fp8], verdict: Works, reason: tried, source: "
+      "me, "
+      "date: \"2026-11\"}\n";
+  std::string good = folder.write("good.yaml", rows);
+  std::string bad = folder.write("bad.yaml", rows + "  where: {}\n");
+  std::string text = vllm_text("Qwen/Qwen2.5-7B-Instruct", "    quantization: fp8\n");
+  auto with = [&](auto command, const std::string& file) {
+    return [command, file](const Request& request, Streams streams) {
+      Request more = request;
+      more.capabilities = file;
+      return command(more, streams);
+    };
+  };
+  CHECK(answer(with(validate, good), {"-"}, text).code == exit_fits);
+  CHECK(answer(with(plan, good), {"-"}, text).code == exit_fits);
+  for (Answer told : {answer(with(validate, bad), {"-"}, text), answer(with(plan, bad), {"-"}, text),
+                      answer(with(render, bad), {"-"}, text), answer(with(plan, "/none"), {"-"}, text)}) {
+    CHECK(told.code == exit_unreadable);
+    CHECK((contains(told.err, bad) || contains(told.err, "/none")));
+  }
+}

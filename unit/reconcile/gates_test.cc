@@ -75,7 +75,7 @@ void fail_two(StackWorld& world, const char* failure_class, WallMillis time, int
 
 TEST_CASE("the gates before a pod, in order") {
   CHECK(names_of(gates_before_pod()) ==
-        std::vector<std::string>{"NameTaken", "NodeUnknown", "MemoryShort", "HeldBack"});
+        std::vector<std::string>{"NameTaken", "NodeUnknown", "CannotRun", "HeldBack"});
 }
 
 TEST_CASE("the gates before the load window, in order") {
@@ -135,7 +135,7 @@ TEST_CASE("each gate before a pod holds alone, for its own reason") {
         "one "
         "must"},
        {"it cannot fit by its own numbers", [](StackWorld& w) { w.tier("two").gpu_fraction_milli = 960; },
-        "MemoryShort", "MemoryShort",
+        "CannotRun", "MemoryShort",
         "two needs gpuFraction 0.96, but halo has a maxGpuFraction of 0.95: 0.01 short. It fits with "
         "gpuFraction 0.95."}});
 }

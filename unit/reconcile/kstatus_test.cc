@@ -122,6 +122,20 @@ const std::vector<Row> table = {
        w.tier("two").gpu_fraction_milli = 990;
      },
      "False", "absent", "True", "Failed", "MemoryShort"},
+    {"a combination that is known to crash",
+     [](StackWorld& w) {
+       w.serve_all();
+       w.pods.pop_back();
+       w.tier("two").quantization = "fp8";
+     },
+     "False", "absent", "True", "Failed", "CombinationRefused"},
+    {"a combination that nobody has verified",
+     [](StackWorld& w) {
+       w.serve_all();
+       w.pods.pop_back();
+       w.tier("two").quantization = "hqq";
+     },
+     "False", "absent", "True", "Failed", "CombinationUnverified"},
     {"quarantined",
      [](StackWorld& w) {
        w.serve_all();
