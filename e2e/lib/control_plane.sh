@@ -46,12 +46,13 @@ EOF
 start_controller_manager() {
   process_alive controller-manager && return 0
   # A node counts as lost after 20 s here (50 s by default), so that tests of lost nodes need not wait a minute.
+  # shellcheck disable=SC2086
   process_start controller-manager "$K8S_BIN/kube-controller-manager" --secure-port "$CONTROLLER_MANAGER_PORT" --bind-address 127.0.0.1 \
     --kubeconfig "$STATE/conf/controller-manager.kubeconfig" --authentication-kubeconfig "$STATE/conf/controller-manager.kubeconfig" \
     --authorization-kubeconfig "$STATE/conf/controller-manager.kubeconfig" --use-service-account-credentials \
     --service-account-private-key-file "$PKI/service-accounts.key" --root-ca-file "$PKI/ca.crt" --profiling=false \
     --cluster-signing-cert-file "$PKI/ca.crt" --cluster-signing-key-file "$PKI/ca.key" --leader-elect=false \
-    --node-monitor-period 2s --node-monitor-grace-period 20s
+    --node-monitor-period 2s --node-monitor-grace-period 20s ${STRIX_E2E_CONTROLLER_MANAGER_ARGS:-}
   wait_for 60 "the controller manager to be healthy" controller-manager curl -sfk -m 2 "https://127.0.0.1:$CONTROLLER_MANAGER_PORT/healthz"
 }
 

@@ -18,8 +18,31 @@ Error not_found(const api::NamespacedName& key) {
   return {ErrorKind::NotFound, key.text() + " not found", 0};
 }
 
-bool owned_by(const api::ObjectMeta& meta, const std::string& uid) {
-  return std::any_of(meta.owners.begin(), meta.owners.end(), [&](const auto& o) { return o.uid == uid; });
+// Custom resources, unlike pods, are not written unconditionally.
+Error without_version() {
+  return {ErrorKind::Invalid, "metadata.resourceVersion: must be specified for an update", 0};
+}
+
+Preconditions of_delete(Preconditions given) {
+  given.of = Preconditions::Of::Delete;
+  return given;
+}
+
+bool same(const api::ObjectMeta& a, const api::ObjectMeta& b) {
+  auto same_owner = [](const auto& x, const auto& y) {
+    return x.kind == y.kind && x.name == y.name && x.uid == y.uid && x.controller == y.controller;
+  };
+  return a.labels == b.labels && a.annotations == b.annotations &&
+         std::equal(a.owners.begin(), a.owners.end(), b.owners.begin(), b.owners.end(), same_owner);
+}
+
+// What is being deleted takes no finalizer any more.
+std::optional<Error> new_finalizer(const api::ObjectMeta& meta, const std::vector<std::string>& finalizers) {
+  if (!meta.deleting()) return std::nullopt;
+  for (const auto& finalizer : finalizers)
+    if (!meta.has_finalizer(finalizer))
+      return Error{ErrorKind::Invalid, "no new finalizers can be added if the object is being deleted", 0};
+  return std::nullopt;
 }
 
 PodSpec read_spec(json::Value body) {
@@ -46,23 +69,8 @@ PodSpec read_spec(json::Value body) {
 
 }  // namespace
 
-template <class T>
-void ApiServer::commit(Table<T>& table, T object) {
-  object.metadata.resource_version = std::to_string(++version_);
-  api::NamespacedName key = object.metadata.key();
-  Shared<T> before = table.find(key), after = std::make_shared<const T>(std::move(object));
-  table.objects[key] = after;
-  table.history.push_back({key, after});
-  for (const auto& watcher : table.watchers) watcher(before, after);
-}
-
-template <class T>
-void ApiServer::erase(Table<T>& table, const api::NamespacedName& key) {
-  Shared<T> before = table.find(key);
-  ++version_;
-  table.objects.erase(key);
-  table.history.push_back({key, nullptr});
-  for (const auto& watcher : table.watchers) watcher(before, nullptr);
+bool owned_by(const api::ObjectMeta& meta, const std::string& uid) {
+  return std::any_of(meta.owners.begin(), meta.owners.end(), [&](const auto& o) { return o.uid == uid; });
 }
 
 template <class T>
@@ -71,9 +79,13 @@ Result<Shared<T>> ApiServer::find(const Table<T>& table, const api::NamespacedNa
   Shared<T> found = table.find(key);
   if (!found) return not_found(key);
   const api::ObjectMeta& meta = found->metadata;
-  if (!given.uid.empty() && given.uid != meta.uid) return conflict("uid is " + meta.uid);
   if (!given.resource_version.empty() && given.resource_version != meta.resource_version)
     return conflict("resourceVersion is " + meta.resource_version);
+  if (!given.uid.empty() && given.uid != meta.uid) {
+    // A delete has preconditions; a patch has only fields, and this one never changes.
+    if (given.of == Preconditions::Of::Delete) return conflict("uid is " + meta.uid);
+    return Error{ErrorKind::Invalid, "metadata.uid: field is immutable", 0};
+  }
   return found;
 }
 
@@ -117,21 +129,69 @@ Status ApiServer::patch_pod(const api::NamespacedName& key, const Preconditions&
   return success();
 }
 
-Status ApiServer::delete_pod(const api::NamespacedName& key, const Preconditions& given,
-                             std::optional<int64_t> grace_seconds) {
-  auto found = find(pods, key, given);
+Status ApiServer::bind_pod(const api::NamespacedName& key, const std::string& node) {
+  auto found = find(pods, key, {});
   if (!found) return found.error();
   api::Pod pod = **found;
+  bool free = pod.node_name.empty() && pod.scheduling_gates.empty() && !pod.metadata.deleting();
+  if (!free) return conflict(key.text() + " cannot be assigned to a node");
+  pod.node_name = node;
+  commit(pods, std::move(pod));
+  return success();
+}
+
+// A strategic merge: one owner for each uid.
+Status ApiServer::adopt_pod(const api::NamespacedName& key, const Preconditions& given,
+                            const api::OwnerReference& owner) {
+  auto found = find(pods, key, given);
+  if (!found) return found.error();
+  if (owned_by((*found)->metadata, owner.uid)) return success();
+  if ((*found)->metadata.controller())
+    return Error{ErrorKind::Invalid, "only one owner can be the controller", 0};
+  api::Pod pod = **found;
+  pod.metadata.owners.push_back(owner);
+  commit(pods, std::move(pod));
+  return success();
+}
+
+Status ApiServer::set_pod_finalizers(const api::NamespacedName& key,
+                                     const std::vector<std::string>& finalizers) {
+  auto found = find(pods, key, {});
+  if (!found) return found.error();
+  api::Pod pod = **found;
+  if (pod.metadata.finalizers == finalizers) return success();
+  if (auto refused = new_finalizer(pod.metadata, finalizers)) return *refused;
+  pod.metadata.finalizers = finalizers;
+  bool free = finalizers.empty() && pod.metadata.deleting() && pod.metadata.deletion_grace_seconds == 0;
+  commit(pods, std::move(pod));
+  if (free) erase(pods, key);
+  return success();
+}
+
+// As the registry's BeforeDelete has it: what is going already may only be given less time.
+Status ApiServer::delete_pod(const api::NamespacedName& key, const Preconditions& given,
+                             std::optional<int64_t> grace_seconds) {
+  auto found = find(pods, key, of_delete(given));
+  if (!found) return found.error();
+  api::Pod pod = **found;
+  api::ObjectMeta& meta = pod.metadata;
   int64_t grace = grace_seconds.value_or(pod.termination_grace_seconds);
   if (pod.node_name.empty() || pod.terminal()) grace = 0;
-  if (grace == 0 && pod.metadata.finalizers.empty()) {
+  WallMillis begun = whole_seconds(time_.now().wall);
+  if (meta.deleting()) {
+    if (grace_seconds) grace = *grace_seconds;
+    if (meta.deletion_grace_seconds == 0 || !grace_seconds) grace = meta.deletion_grace_seconds;
+    if (grace >= meta.deletion_grace_seconds && grace > 0) return success();
+    begun = meta.deleted - meta.deletion_grace_seconds * 1000;
+  }
+  if (grace == 0 && meta.finalizers.empty()) {
     erase(pods, key);
     return success();
   }
-  if (pod.metadata.deleting()) return success();
-  pod.metadata.deleted = whole_seconds(time_.now().wall) + grace * 1000;
-  pod.metadata.deletion_grace_seconds = grace;
-  commit(pods, std::move(pod));
+  bool same = meta.deleting() && meta.deletion_grace_seconds == grace;
+  meta.deleted = begun + grace * 1000;
+  meta.deletion_grace_seconds = grace;
+  if (!same) commit(pods, std::move(pod));
   return success();
 }
 
@@ -173,12 +233,13 @@ Status ApiServer::patch_service(const api::NamespacedName& key, const std::strin
     next.metadata.owners.push_back({owner["kind"].string_or(""), owner["name"].string_or(""),
                                     owner["uid"].string_or(""), owner["controller"].boolean_or(false)});
   });
+  if (same(next.metadata, (*found)->metadata)) return success();
   commit(services, std::move(next));
   return success();
 }
 
 Status ApiServer::delete_service(const api::NamespacedName& key, const Preconditions& given) {
-  auto found = find(services, key, given);
+  auto found = find(services, key, of_delete(given));
   if (!found) return found.error();
   erase(services, key);
   return success();
@@ -194,18 +255,34 @@ Status ApiServer::create_stack(api::InferenceStack stack) {
   stack.metadata.finalizers.clear();
   stack.status = {};
   applied_.erase(key);
+  untouched_.insert(stack.metadata.uid);
   commit(stacks, std::move(stack));
   return success();
 }
 
 Status ApiServer::edit_stack(const api::NamespacedName& key,
-                             const std::function<void(api::StackSpec&)>& change) {
+                             const std::function<bool(api::StackSpec&)>& change) {
   auto found = find(stacks, key, {});
   if (!found) return found.error();
   api::InferenceStack next = **found;
-  change(next.spec);
+  if (!change(next.spec)) return touch(std::move(next), false);
   ++next.metadata.generation;
-  commit(stacks, std::move(next));
+  return touch(std::move(next), true);
+}
+
+Status ApiServer::annotate_stack(const api::NamespacedName& key, const std::string& name,
+                                 const std::string& value) {
+  auto found = find(stacks, key, {});
+  if (!found) return found.error();
+  api::InferenceStack next = **found;
+  bool changed = std::exchange(next.metadata.annotations[name], value) != value;
+  return touch(std::move(next), changed);
+}
+
+// The first write after a create makes a version even if it changes nothing.
+Status ApiServer::touch(api::InferenceStack stack, bool changed) {
+  bool first = untouched_.erase(stack.metadata.uid) > 0;
+  if (first || changed) commit(stacks, std::move(stack));
   return success();
 }
 
@@ -213,16 +290,24 @@ Status ApiServer::delete_stack(const api::NamespacedName& key, Propagation propa
   auto found = find(stacks, key, {});
   if (!found) return found.error();
   api::InferenceStack next = **found;
-  if (propagation == Propagation::Foreground) next.metadata.finalizers.push_back("foregroundDeletion");
-  if (propagation == Propagation::Orphan) next.metadata.finalizers.push_back("orphan");
-  if (next.metadata.finalizers.empty()) {
+  auto& finalizers = next.metadata.finalizers;
+  // The last word counts, also for what is going already.
+  std::vector<std::string> before = finalizers;
+  std::erase_if(finalizers, [](const auto& f) { return f == orphan_finalizer || f == foreground_finalizer; });
+  if (propagation == Propagation::Foreground) finalizers.emplace_back(foreground_finalizer);
+  if (propagation == Propagation::Orphan) finalizers.emplace_back(orphan_finalizer);
+  if (std::is_permutation(before.begin(), before.end(), finalizers.begin(), finalizers.end()))
+    finalizers = before;
+  if (finalizers.empty()) {
     erase(stacks, key);
     return success();
   }
-  if (!next.metadata.deleting()) ++next.metadata.generation;
-  next.metadata.deleted = whole_seconds(time_.now().wall);
-  commit(stacks, std::move(next));
-  return success();
+  bool changed = finalizers != before || !next.metadata.deleting();
+  if (!next.metadata.deleting()) {
+    ++next.metadata.generation;
+    next.metadata.deleted = whole_seconds(time_.now().wall);
+  }
+  return touch(std::move(next), changed);
 }
 
 void ApiServer::finish_if_free(const api::NamespacedName& key) {
@@ -235,21 +320,18 @@ Result<std::string> ApiServer::set_finalizers(const api::NamespacedName& key, co
   auto found = find(stacks, key, given);
   if (!found) return found.error();
   api::InferenceStack next = **found;
-  if (next.metadata.finalizers == finalizers) return next.metadata.resource_version;
-  if (next.metadata.deleting()) {
-    for (const auto& finalizer : finalizers)
-      if (!next.metadata.has_finalizer(finalizer))
-        return Error{ErrorKind::Invalid, "no new finalizers can be added if the object is being deleted", 0};
-  }
-  next.metadata.finalizers = finalizers;
-  commit(stacks, std::move(next));
+  if (auto refused = new_finalizer(next.metadata, finalizers)) return *refused;
+  bool changed = std::exchange(next.metadata.finalizers, finalizers) != finalizers;
+  (void)touch(std::move(next), changed);
+  std::string version = stacks.find(key)->metadata.resource_version;
   finish_if_free(key);
-  return std::to_string(version_);
+  return version;
 }
 
 Result<std::string> ApiServer::apply_status(const api::NamespacedName& key,
                                             const std::string& resource_version,
                                             const api::StackStatus& status) {
+  if (resource_version.empty() && stacks.find(key)) return without_version();
   auto found = find(stacks, key, {"", resource_version});
   if (!found) return found.error();
   api::InferenceStack next = **found;
@@ -264,88 +346,13 @@ Result<std::string> ApiServer::apply_status(const api::NamespacedName& key,
   if (!read) return read.error();
   next.status = std::move(read).value().status;
   applied_[key] = std::move(body);
-  commit(stacks, std::move(next));
+  (void)touch(std::move(next), true);
   return std::to_string(version_);
 }
 
 void ApiServer::put_node(api::Node node) {
   if (node.metadata.uid.empty()) begin_life(node.metadata);
   commit(nodes, std::move(node));
-}
-
-// --- the garbage collector
-
-bool ApiServer::collect() {
-  bool changed = false;
-  auto owners = stacks.objects;  // a copy: what it does changes the table
-  for (const auto& [key, owner] : owners)
-    if (owner->metadata.deleting()) changed = collect_for(*owner) || changed;
-  return collect_ownerless() || changed;
-}
-
-bool ApiServer::collect_for(const api::InferenceStack& owner) {
-  bool foreground = owner.metadata.has_finalizer("foregroundDeletion");
-  bool orphan = owner.metadata.has_finalizer("orphan");
-  if (!foreground && !orphan) return false;
-  bool left = false;
-  auto all_pods = pods.objects;
-  for (const auto& [key, pod] : all_pods) {
-    if (!owned_by(pod->metadata, owner.metadata.uid)) continue;
-    if (orphan) {
-      api::Pod next = *pod;
-      std::erase_if(next.metadata.owners, [&](const auto& o) { return o.uid == owner.metadata.uid; });
-      commit(pods, std::move(next));
-    } else {
-      if (!pod->metadata.deleting()) {
-        story_.tell("collector", "deletes pod {} in the foreground", key.text());
-        (void)delete_pod(key, {}, {});
-      }
-      left = left || pods.find(key);
-    }
-  }
-  auto all_services = services.objects;
-  for (const auto& [key, service] : all_services) {
-    if (!owned_by(service->metadata, owner.metadata.uid)) continue;
-    if (!orphan) {
-      erase(services, key);
-      continue;
-    }
-    api::Service next = *service;
-    next.metadata.owners.clear();
-    commit(services, std::move(next));
-  }
-  if (left) return false;
-  story_.tell("collector", "is done with {} ({})", owner.metadata.key().text(),
-              orphan ? "orphan" : "foreground");
-  std::vector<std::string> rest;
-  for (const auto& finalizer : owner.metadata.finalizers)
-    if (finalizer != "orphan" && finalizer != "foregroundDeletion") rest.push_back(finalizer);
-  (void)set_finalizers(owner.metadata.key(), {}, rest);
-  return true;
-}
-
-bool ApiServer::collect_ownerless() {
-  auto gone = [&](const api::ObjectMeta& meta) {
-    return !meta.owners.empty() &&
-           std::none_of(stacks.objects.begin(), stacks.objects.end(),
-                        [&](const auto& entry) { return owned_by(meta, entry.second->metadata.uid); }) &&
-           meta.owners.front().kind == names::kind;
-  };
-  bool changed = false;
-  auto all_pods = pods.objects;
-  for (const auto& [key, pod] : all_pods) {
-    if (!gone(pod->metadata) || pod->metadata.deleting()) continue;
-    story_.tell("collector", "deletes pod {}: its owner is gone", key.text());
-    (void)delete_pod(key, {}, {});
-    changed = true;
-  }
-  auto all_services = services.objects;
-  for (const auto& [key, service] : all_services) {
-    if (!gone(service->metadata)) continue;
-    erase(services, key);
-    changed = true;
-  }
-  return changed;
 }
 
 }  // namespace strix::sim

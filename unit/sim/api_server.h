@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,9 @@ struct Table {
 };
 
 struct Preconditions {
+  enum class Of { Patch, Delete };
   std::string uid, resource_version;  // empty: none
+  Of of = Of::Patch;
 };
 
 // What the kubelet and the scheduler read of a pod, which the operator never reads back.
@@ -51,6 +54,11 @@ struct PodSpec {
   int64_t host_bytes = 0;
   int64_t context_length_tokens = 0;
 };
+
+// What the garbage collector puts on an owner for as long as it has to act.
+inline constexpr std::string_view orphan_finalizer = "orphan", foreground_finalizer = "foregroundDeletion";
+
+bool owned_by(const api::ObjectMeta& meta, const std::string& uid);
 
 enum class Propagation { Background, Foreground, Orphan };
 
@@ -69,6 +77,11 @@ class ApiServer {
   // `change` answers whether it changed anything: a patch that does not makes no new version.
   Status patch_pod(const api::NamespacedName& key, const Preconditions& given,
                    const std::function<bool(api::Pod&)>& change);
+  // The scheduler's word.
+  Status bind_pod(const api::NamespacedName& key, const std::string& node);
+  Status adopt_pod(const api::NamespacedName& key, const Preconditions& given,
+                   const api::OwnerReference& owner);
+  Status set_pod_finalizers(const api::NamespacedName& key, const std::vector<std::string>& finalizers);
   // Without a grace period: the pod's own.
   Status delete_pod(const api::NamespacedName& key, const Preconditions& given,
                     std::optional<int64_t> grace_seconds = {});
@@ -81,7 +94,9 @@ class ApiServer {
 
   // --- stacks
   Status create_stack(api::InferenceStack stack);
-  Status edit_stack(const api::NamespacedName& key, const std::function<void(api::StackSpec&)>& change);
+  // `change` answers whether it changed anything.
+  Status edit_stack(const api::NamespacedName& key, const std::function<bool(api::StackSpec&)>& change);
+  Status annotate_stack(const api::NamespacedName& key, const std::string& name, const std::string& value);
   Status delete_stack(const api::NamespacedName& key, Propagation propagation);
   Result<std::string> set_finalizers(const api::NamespacedName& key, const Preconditions& given,
                                      const std::vector<std::string>& finalizers);
@@ -104,6 +119,7 @@ class ApiServer {
   template <class T>
   Result<Shared<T>> find(const Table<T>& table, const api::NamespacedName& key,
                          const Preconditions& given) const;
+  Status touch(api::InferenceStack stack, bool changed);
   void begin_life(api::ObjectMeta& meta);
   void finish_if_free(const api::NamespacedName& stack);
   bool collect_for(const api::InferenceStack& owner);
@@ -113,9 +129,29 @@ class ApiServer {
   Story& story_;
   int64_t version_ = 1000;
   int64_t uids_ = 0;
-  std::map<std::string, PodSpec> specs_;                // by uid
+  std::map<std::string, PodSpec> specs_;  // by uid
+  std::set<std::string> untouched_;       // stacks that nobody has written since they were made, by uid
   std::map<api::NamespacedName, std::string> applied_;  // the last status of each stack, as JSON
 };
+
+template <class T>
+void ApiServer::commit(Table<T>& table, T object) {
+  object.metadata.resource_version = std::to_string(++version_);
+  api::NamespacedName key = object.metadata.key();
+  Shared<T> before = table.find(key), after = std::make_shared<const T>(std::move(object));
+  table.objects[key] = after;
+  table.history.push_back({key, after});
+  for (const auto& watcher : table.watchers) watcher(before, after);
+}
+
+template <class T>
+void ApiServer::erase(Table<T>& table, const api::NamespacedName& key) {
+  Shared<T> before = table.find(key);
+  ++version_;
+  table.objects.erase(key);
+  table.history.push_back({key, nullptr});
+  for (const auto& watcher : table.watchers) watcher(before, nullptr);
+}
 
 // Cut to whole seconds, as metav1.Time is on the wire.
 inline WallMillis whole_seconds(WallMillis wall) {

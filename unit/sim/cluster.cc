@@ -198,17 +198,14 @@ Status SimCluster::note_claim(const reconcile::PodRef& ref, const std::string& c
 
 Status SimCluster::adopt_pod(const reconcile::PodRef& ref, const api::InferenceStack& stack) {
   api::OwnerReference owner{std::string(names::kind), stack.metadata.name, stack.metadata.uid, true};
-  return exchange<Unit>(true, fmt::format("adopts {} ({})", ref.name.text(), ref.uid),
-                        [&world = world_, ref, owner]() -> Status {
-                          Shared<api::Pod> before = world.server.pods.find(ref.name);
-                          Status done = world.server.patch_pod(ref.name, {ref.uid, ref.resource_version},
-                                                               [&](api::Pod& pod) {
-                                                                 pod.metadata.owners.push_back(owner);
-                                                                 return true;
-                                                               });
-                          if (done) world.rules.adopted(*before);
-                          return done;
-                        });
+  return exchange<Unit>(
+      true, fmt::format("adopts {} ({})", ref.name.text(), ref.uid),
+      [&world = world_, ref, owner]() -> Status {
+        Shared<api::Pod> before = world.server.pods.find(ref.name);
+        Status done = world.server.adopt_pod(ref.name, {ref.uid, ref.resource_version}, owner);
+        if (done) world.rules.adopted(*before);
+        return done;
+      });
 }
 
 Status SimCluster::create_service(const std::string&, const std::string& body) {

@@ -79,10 +79,7 @@ void Machine::bind(const api::NamespacedName& key, const std::string& uid) {
     return;
   }
   story_.tell("scheduler", "binds {} to {}", key.text(), name_);
-  (void)server_.patch_pod(key, {uid, ""}, [&](api::Pod& p) {
-    p.node_name = name_;
-    return true;
-  });
+  (void)server_.bind_pod(key, name_);
 }
 
 void Machine::sync_soon(const api::NamespacedName& pod) {

@@ -112,6 +112,7 @@ void Rules::admitted(const api::Pod& pod, const Facts& facts) {
   ours(pod, "lets in");
   window_free(pod, facts.pods_listed, false);
   Machine* machine = world_.machine(reconcile::node_of(pod));
+  if (!machine) return;
   for (const auto& process : machine->processes()) {
     Shared<api::Pod> object = world_.server.pods.find(process.pod);
     bool same_tier = process.pod == pod.metadata.key();

@@ -53,7 +53,7 @@ void Troubles::edit(const Incident& incident) {
       std::vector<api::Tier*> gpu;
       for (auto& other : spec.tiers)
         if (other.gpu_fraction_milli) gpu.push_back(&other);
-      if (gpu.size() < 2) return;
+      if (gpu.size() < 2) return false;
       std::swap(gpu.front()->gpu_fraction_milli, gpu.back()->gpu_fraction_milli);
       told(fmt::format("{} and {} change their gpuFractions", gpu.front()->name, gpu.back()->name));
     } else if (incident.trouble == Trouble::EditContext) {
@@ -70,6 +70,7 @@ void Troubles::edit(const Incident& incident) {
       spec.suspend = !spec.suspend;
       told(spec.suspend ? "suspended" : "resumed");
     }
+    return true;
   });
   if (incident.trouble != Trouble::EditBack) return;
   world_.time.after(incident.millis, [this, index, key] {
@@ -78,6 +79,7 @@ void Troubles::edit(const Incident& incident) {
       for (size_t i = 0; i < spec.tiers.size(); ++i)
         spec.tiers[i].port = world_.plan.stacks[index].spec.tiers[i].port;
       world_.story.tell("person", "edits {}: the ports are right again", key.name);
+      return true;
     });
   });
 }
