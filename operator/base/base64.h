@@ -11,4 +11,7 @@ namespace strix {
 // Absent when it is not base64. Line breaks and blanks are skipped, as YAML folds long values.
 std::optional<std::string> base64_decode(std::string_view text);
 
+// With padding, without line breaks.
+std::string base64_encode(std::string_view bytes);
+
 }  // namespace strix
