@@ -47,6 +47,13 @@ inline constexpr std::string_view capabilities_key = "capabilities.yaml";
 inline constexpr std::string_view manager = "strix-operator";
 inline constexpr std::string_view manager_status = "strix-operator-status";
 
+// The admission webhook: what manifests/webhook installs, and where it asks.
+inline constexpr std::string_view webhook_configuration = "strix-operator";
+inline constexpr std::string_view webhook = "validate.inference.strix.dev";
+inline constexpr std::string_view webhook_service = "strix-operator-webhook";
+inline constexpr std::string_view webhook_secret = "strix-operator-webhook";
+inline constexpr std::string_view webhook_path = "/validate";
+
 // Condition types.
 inline constexpr std::string_view condition_ready = "Ready";
 inline constexpr std::string_view condition_reconciling = "Reconciling";

@@ -166,9 +166,9 @@ Status Operator::listen() {
   });
   auto address = split_address(options_.listen);
   if (!address) return address.error();
-  auto listener = serve::Listener::open(address->first, address->second, [this](auto method, auto target) {
-    if (target.starts_with("/metrics")) queue_->update_metrics();
-    return endpoints_.answer(method, target);
+  auto listener = serve::Listener::open({address->first, address->second}, [this](const auto& request) {
+    if (request.target.starts_with("/metrics")) queue_->update_metrics();
+    return endpoints_.answer(request.method, request.target);
   });
   if (!listener) return listener.error();
   listener_ = std::move(listener).value();

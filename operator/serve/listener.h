@@ -1,6 +1,7 @@
-// Why: an HTTP port of the operator's own, for probes and Prometheus. It hides the library that does it,
-// which is in maintenance mode, so that it can be replaced.
-// May not: let an exception or a second reply through, keep a request's body, or know what is answered.
+// Why: the operator's own ports: HTTP for probes and Prometheus, HTTPS for admission reviews. It hides the
+// library that does it, which is in maintenance mode, so that it can be replaced.
+// May not: let an exception or a second reply through, keep a body that is not asked for, or know what is
+// answered.
 #pragma once
 
 #include <functional>
@@ -10,20 +11,35 @@
 
 #include "base/result.h"
 #include "serve/endpoints.h"
+#include "serve/tls_port.h"
 
 namespace strix::serve {
 
-// Runs on a thread of the library's pool; must not block. `target` is the path with its query, undecoded.
-using Handler = std::function<Reply(std::string_view method, std::string_view target)>;
+struct Request {
+  std::string_view method;
+  std::string_view target;  // the path with its query, undecoded
+  std::string_view content_type;
+  std::string_view body;  // empty where bodies are thrown away
+};
+
+// Runs on a thread of the library's pool; must not block. The views are gone when it returns.
+using Handler = std::function<Reply(const Request&)>;
+
+struct ListenOptions {
+  std::string address;  // "0.0.0.0" or another IPv4 address
+  int port = 0;
+  size_t body_bytes_max = 0;          // 0: bodies are thrown away as they come
+  std::shared_ptr<TlsPort> tls = {};  // absent: plain HTTP
+};
 
 // Owner thread: the one that opened it, which is main's; it also destroys it.
 class Listener {
  public:
-  // Plain HTTP on "0.0.0.0" or another IPv4 address. Errors: Unavailable (the port is taken, no such
-  // address), Invalid (an IPv6 address). The first call starts the library's pool of two threads, which last
-  // as long as the process.
-  static Result<std::unique_ptr<Listener>> open(const std::string& address, int port, Handler handler);
-  // Closes the port and every connection; when it returns the handler is not running and will not be called.
+  // Errors: Unavailable (the port is taken, no such address), Invalid (an IPv6 address). The first call
+  // starts the library's pool of two threads, which last as long as the process.
+  static Result<std::unique_ptr<Listener>> open(const ListenOptions& options, Handler handler);
+  // When it returns the handler is not running and will not be called. The library closes its ports, with
+  // every connection, when the last listener of the process goes; until then this one answers 404.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
