@@ -1,5 +1,7 @@
 #include "api/validate.h"
 
+#include <fmt/format.h>
+
 #include "api/validate_checks.h"
 
 namespace strix::api {
@@ -67,6 +69,12 @@ constexpr StackCheck stack_table[] = {
 }  // namespace
 
 }  // namespace checks
+
+std::string summary_of(const std::vector<FieldError>& errors) {
+  std::string text = errors.front().text();
+  if (errors.size() > 1) text += fmt::format(" (and {} more)", errors.size() - 1);
+  return text;
+}
 
 std::vector<FieldError> validate(const InferenceStack& stack, const Policy& policy) {
   checks::Findings findings;

@@ -28,6 +28,9 @@ struct FieldError {
   std::string text() const { return path + ": " + message; }
 };
 
+// What status and the admission path say of one error or more: the first, and how many there are beside it.
+std::string summary_of(const std::vector<FieldError>& errors);
+
 // In the order of the table; empty when the spec is valid. At most 32. Wrong shapes (decode_errors) come
 // alone: other checks would read what they left behind, and mislead.
 std::vector<FieldError> validate(const InferenceStack& stack, const Policy& policy);

@@ -282,8 +282,7 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
 api::StackStatus invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors) {
   const api::InferenceStack& stack = *observed.stack;
   api::StackStatus status = stack.status;
-  std::string message = errors.front().text();
-  if (errors.size() > 1) message += fmt::format(" (and {} more)", errors.size() - 1);
+  std::string message = api::summary_of(errors);
   if (status.summary.ready.empty()) status.summary.ready = fmt::format("0/{}", stack.spec.tiers.size());
   status.summary.status = "Invalid";
   put_conditions(stack, observed.now.wall,
