@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -433,15 +434,24 @@ class Audit:
 
 # --- the operator -------------------------------------------------------------------------------------------------
 
+def free_port():
+    """A port of this machine that nothing listens on; no two calls answer the same."""
+    while True:
+        free_port.last += 1
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", free_port.last))
+            return free_port.last
+
+
+free_port.last = 18080
+
+
 class Operator:
     """One process of the operator, running with the rights that manifests/ grant."""
 
-    port_next = 18080
-
     def __init__(self, *flags, name="operator", kubeconfig=None, privileged=True, roots=(MODELS, "/var/lib/strix-e2e"),
                  elect=("--lease-duration-seconds", "4", "--renew-deadline-seconds", "3", "--retry-period-seconds", "1")):
-        Operator.port_next += 1
-        self.port = Operator.port_next
+        self.port = free_port()
         self.log = os.path.join(STATE, "logs", f"e2e-{name}.log")
         self.command = [os.path.join(BUILD, "strix-operator"), "run", "--kubeconfig",
                         kubeconfig or os.path.join(STATE, "operator", "kubeconfig"),

@@ -5,7 +5,6 @@
 #include <sys/utsname.h>
 
 #include <atomic>
-#include <charconv>
 #include <csignal>
 #include <ctime>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "app/cluster.h"
 #include "app/events.h"
 #include "app/version.h"
+#include "app/webhook.h"
 #include "app/workers.h"
 #include "base/log.h"
 #include "engines/engine.h"
@@ -59,6 +59,7 @@ class Operator {
   void stop();
 
  private:
+  api::Policy policy() const;
   InformerCache::Wakes cache_wakes();
   reconcile::StackReconciler::Ports stack_ports();
   reconcile::NodeReconciler::Ports node_ports();
@@ -68,6 +69,8 @@ class Operator {
   void lead();
   Status make_elector();
   Status listen();
+  Status open_webhook();
+  void update_metrics();
 
   const RunOptions options_;
   const std::string identity_ = kube::make_identity();
@@ -89,6 +92,7 @@ class Operator {
   serve::Health alive_, ready_;
   const serve::Endpoints endpoints_{alive_, ready_, registry_};
   std::unique_ptr<serve::Listener> listener_;
+  std::unique_ptr<Webhook> webhook_;
   std::atomic<bool> elected_{false}, lost_{false};
   bool leading_ = false;
 };
@@ -110,11 +114,16 @@ Operator::Operator(const RunOptions& options, kube::Config config)
   prober_ = std::make_unique<probe::TierProber>(loop_,
                                                 [this](const auto& stack) { queue_->add(stack_key(stack)); });
   events_ = std::make_unique<EventWriter>(client_, registry_, identity_);
+  stacks_ = std::make_unique<reconcile::StackReconciler>(stack_ports(), board_, policy(), identity_);
+  workers_ = std::make_unique<Workers>(*queue_, *stacks_, *nodes_, registry_);
+}
+
+// The same for the reconciler and the admission path.
+api::Policy Operator::policy() const {
   api::Policy policy = options_.policy;
   policy.owned_flag = engines::owned_flag;
   policy.owned_env = engines::owned_env();
-  stacks_ = std::make_unique<reconcile::StackReconciler>(stack_ports(), board_, std::move(policy), identity_);
-  workers_ = std::make_unique<Workers>(*queue_, *stacks_, *nodes_, registry_);
+  return policy;
 }
 
 InformerCache::Wakes Operator::cache_wakes() {
@@ -143,17 +152,6 @@ void Operator::wake_every_stack() {
   for (const auto& stack : cache_->stack_names()) queue_->add(stack_key(stack));
 }
 
-// "0.0.0.0:8080"
-Result<std::pair<std::string, int>> split_address(const std::string& text) {
-  size_t colon = text.rfind(':');
-  int port = 0;
-  const char* end = text.data() + text.size();
-  bool number = colon != std::string::npos && std::from_chars(text.data() + colon + 1, end, port).ptr == end;
-  if (!number || port < 1 || port > 65535)
-    return Error{ErrorKind::Invalid, "--listen: " + text + " is not address:port, such as 0.0.0.0:8080", 0};
-  return std::pair(text.substr(0, colon), port);
-}
-
 Status Operator::listen() {
   alive_.add("elector", [this]() -> std::optional<std::string> {
     BootMillis last = elector_ ? elector_->heartbeat() : 0;
@@ -164,14 +162,27 @@ Status Operator::listen() {
     if (cache_->synced() && capabilities_->ready()) return std::nullopt;
     return "not synced";
   });
-  auto address = split_address(options_.listen);
-  if (!address) return address.error();
-  auto listener = serve::Listener::open({address->first, address->second}, [this](const auto& request) {
-    if (request.target.starts_with("/metrics")) queue_->update_metrics();
+  const Address& at = options_.listen;
+  auto listener = serve::Listener::open({at.host, at.port}, [this](const serve::Request& request) {
+    if (request.target.starts_with("/metrics")) update_metrics();
     return endpoints_.answer(request.method, request.target);
   });
   if (!listener) return listener.error();
   listener_ = std::move(listener).value();
+  return success();
+}
+
+void Operator::update_metrics() {
+  queue_->update_metrics();
+  if (webhook_) webhook_->update_metrics();
+}
+
+Status Operator::open_webhook() {
+  auto webhook = Webhook::open(options_, policy(), client_, registry_);
+  if (!webhook) return webhook.error();
+  webhook_ = std::move(webhook).value();
+  ready_.add("webhook", [this] { return webhook_->not_ready(); });
+  webhook_->start();
   return success();
 }
 
@@ -194,11 +205,14 @@ Status Operator::make_elector() {
   return success();
 }
 
-// All that other threads look at is there before the first of them starts. Health first, then caches, then
-// the election: a replica that waits for the lease answers probes and metrics.
+// All that other threads look at is there before the first of them starts. The webhook and health first,
+// then caches, then the election: a replica that waits for the lease answers probes, metrics and reviews.
 Status Operator::start() {
   if (auto made = make_elector(); !made) return made;
-  if (!options_.listen.empty()) {
+  if (!options_.webhook.listen.host.empty()) {
+    if (auto opened = open_webhook(); !opened) return opened;
+  }
+  if (!options_.listen.host.empty()) {
     if (auto listening = listen(); !listening) return listening;
   }
   cache_->start();
@@ -243,6 +257,7 @@ void Operator::stop() {
   workers_->stop();
   capabilities_->stop();
   cache_->stop();
+  if (webhook_) webhook_->stop();
   listener_.reset();
   if (elector_ && !lost_) elector_->stop(release_millis);
   events_->flush(lost_ ? 0 : flush_millis);

@@ -5,11 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 
+#include "api/names.h"
 #include "engines/engine.h"
+#include "serve/x509.h"
 
 namespace strix::app {
 
@@ -18,7 +21,22 @@ namespace {
 struct Raw {
   int lease_duration_seconds = 15, renew_deadline_seconds = 10, retry_period_seconds = 2;
   std::string log_level = "info";
+  std::string listen = "0.0.0.0:8080", webhook_listen;
+  std::string webhook_certificates = "managed";
 };
+
+// "0.0.0.0:8080"; empty stays empty. What is wrong is returned.
+std::string read_address(const std::string& flag, const std::string& text, Address& address) {
+  if (text.empty()) return "";
+  size_t colon = text.rfind(':');
+  const char* end = text.data() + text.size();
+  bool number = colon != std::string::npos && colon > 0 &&
+                std::from_chars(text.data() + colon + 1, end, address.port).ptr == end;
+  if (!number || address.port < 1 || address.port > 65535)
+    return flag + ": " + text + " is not address:port, such as 0.0.0.0:8080";
+  address.host = text.substr(0, colon);
+  return "";
+}
 
 void add_policy(CLI::App& command, api::Policy& policy) {
   command.add_flag("--allow-privileged-tiers", policy.allow_privileged_tiers,
@@ -112,11 +130,12 @@ void add_run(CLI::App& run, RunOptions& options, Raw& raw) {
   run.add_option("--kubeconfig", options.kubeconfig,
                  "kubeconfig file; default: $KUBECONFIG, in-cluster, ~/.kube/config");
   run.add_option("--namespace", options.namespace_, "look after InferenceStacks of this namespace only");
-  run.add_option("--listen", options.listen, "address:port of /healthz, /readyz and /metrics; empty: none")
+  run.add_option("--listen", raw.listen, "address:port of /healthz, /readyz and /metrics; empty: none")
       ->capture_default_str();
   run.add_flag("--leader-elect,!--no-leader-elect", options.leader_elect,
                "act only while holding the Lease (default)");
-  run.add_option("--lease-namespace", options.lease_namespace, "namespace of the Lease")
+  run.add_option("--lease-namespace", options.lease_namespace,
+                 "namespace of the Lease, and of the Secret with the webhook's certificates")
       ->capture_default_str();
   run.add_option("--lease-name", options.lease_name, "name of the Lease")->capture_default_str();
   run.add_option("--lease-duration-seconds", raw.lease_duration_seconds,
@@ -138,6 +157,36 @@ void add_run(CLI::App& run, RunOptions& options, Raw& raw) {
   run.add_option("--log-level", raw.log_level, "debug, info, warn or error")->capture_default_str();
 }
 
+void add_webhook(CLI::App& run, WebhookOptions& options, Raw& raw) {
+  run.add_option("--webhook-listen", raw.webhook_listen,
+                 "address:port of the admission webhook (HTTPS), such as 0.0.0.0:9443; default: none");
+  run.add_option("--webhook-certificates", raw.webhook_certificates,
+                 "managed: made, renewed and published by the operator; provided: somebody else's")
+      ->check(CLI::IsMember({"managed", "provided"}))
+      ->capture_default_str();
+  run.add_option("--webhook-cert-dir", options.certificate_folder,
+                 "folder of tls.crt and tls.key, with --webhook-certificates=provided");
+  run.add_option(
+         "--webhook-names", options.names,
+         "DNS names and addresses that the managed certificate is for; default: those of the Service " +
+             std::string(names::webhook_service))
+      ->delimiter(',');
+}
+
+// What is wrong; empty: all is well.
+std::string finish_webhook(const Raw& raw, const std::string& ns, WebhookOptions& options) {
+  bool provided = raw.webhook_certificates == "provided";
+  if (provided == options.certificate_folder.empty())
+    return "--webhook-cert-dir goes with --webhook-certificates=provided, and with nothing else";
+  if (options.names.empty()) options.names = {std::string(names::webhook_service) + "." + ns + ".svc"};
+  for (std::string& name : options.names) {
+    std::string spelled = serve::canonical_name(name);
+    if (spelled.empty()) return "--webhook-names: " + name + " is neither a DNS name nor an IP address";
+    name = spelled;
+  }
+  return read_address("--webhook-listen", raw.webhook_listen, options.listen);
+}
+
 // What CLI11 cannot check by itself; empty: all is well.
 std::string finish_run(const Raw& raw, RunOptions& options) {
   options.election.lease_duration_millis = raw.lease_duration_seconds * 1000LL;
@@ -148,7 +197,8 @@ std::string finish_run(const Raw& raw, RunOptions& options) {
   kube::ElectionSettings named = options.election;
   named.identity = "checked";
   if (auto valid = kube::validate(named); !valid) return valid.error().text;
-  return "";
+  std::string wrong = read_address("--listen", raw.listen, options.listen);
+  return wrong.empty() ? finish_webhook(raw, options.lease_namespace, options.webhook) : wrong;
 }
 
 }  // namespace
@@ -170,6 +220,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   RawOffline raw_offline;
   CLI::App* version = cli.add_subcommand("version", "print the version");
   add_run(*run, parsed.options.run, raw);
+  add_webhook(*run, parsed.options.run.webhook, raw);
   add_offline(*plan, *render, *validate, parsed.options.offline, raw_offline);
   try {
     cli.parse(argc, argv);

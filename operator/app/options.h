@@ -13,10 +13,22 @@
 
 namespace strix::app {
 
+struct Address {
+  std::string host;  // empty: nothing is listened on
+  int port = 0;
+};
+
+struct WebhookOptions {
+  Address listen;
+  std::vector<std::string> names;  // that its certificate is for; canonical
+  std::string certificate_folder;  // of tls.crt and tls.key that somebody else keeps; empty: kept here
+};
+
 struct RunOptions {
   std::string kubeconfig;  // empty: $KUBECONFIG, then in-cluster, then ~/.kube/config
   std::string namespace_;  // empty: every namespace
-  std::string listen = "0.0.0.0:8080";
+  Address listen;
+  WebhookOptions webhook;
   bool leader_elect = true;
   std::string lease_namespace = "strix-system";
   std::string lease_name = "strix-operator";

@@ -16,5 +16,7 @@ inline const kube::Resource nodes{"", "v1", "nodes"};
 inline const kube::Resource services{"", "v1", "services"};
 inline const kube::Resource config_maps{"", "v1", "configmaps"};
 inline const kube::Resource secrets{"", "v1", "secrets"};
+inline const kube::Resource webhook_configurations{"admissionregistration.k8s.io", "v1",
+                                                   "validatingwebhookconfigurations"};
 
 }  // namespace strix::app

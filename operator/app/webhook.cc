@@ -1,0 +1,92 @@
+#include "app/webhook.h"
+
+#include "app/webhook_ports.h"
+#include "planner/spec_plan.h"
+
+namespace strix::app {
+
+namespace {
+
+constexpr std::string_view connections_metric = "inferencestack_webhook_connections";
+constexpr std::string_view bytes_metric = "inferencestack_webhook_request_bytes";
+constexpr std::string_view expiry_metric = "inferencestack_webhook_certificate_expiry_timestamp_seconds";
+// Short: who stops the process waits for a call under way.
+constexpr int64_t call_deadline_millis = 5'000;
+constexpr int64_t head_bytes_max = 64 * 1024;
+
+serve::TlsLimits tls_limits() {
+  serve::TlsLimits limits;
+  limits.request_bytes_max = static_cast<int64_t>(serve::review_bytes_max) + head_bytes_max;
+  limits.bytes_max = 2 * limits.request_bytes_max;
+  return limits;
+}
+
+}  // namespace
+
+serve::Opinion opinion_of_plan(const api::InferenceStack& stack) {
+  serve::Opinion opinion;
+  for (const planner::Finding& finding : planner::plan_of_spec(stack.spec).findings)
+    if (finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked)
+      opinion.warnings.push_back(finding.message);
+  return opinion;
+}
+
+Webhook::Webhook(const RunOptions& options, api::Policy policy, kube::Client& client,
+                 metrics::Registry& registry)
+    : admission_{std::move(policy), options.namespace_, {opinion_of_plan}},
+      registry_(registry),
+      client_(client.with_deadline(call_deadline_millis)),
+      tls_(serve::TlsPort::make(options.webhook.listen.port, tls_limits())) {
+  serve::describe_webhook_metrics(registry_);
+  registry_.describe(connections_metric, "gauge", "Connections to the webhook's port.");
+  registry_.describe(bytes_metric, "gauge", "Bytes of reviews that are not answered yet.");
+  registry_.describe(expiry_metric, "gauge", "When the webhook's certificate ends.");
+  auto tls = tls_;
+  if (!options.webhook.certificate_folder.empty()) {
+    rotation_ = std::make_unique<serve::Rotation>(
+        [tls, folder = options.webhook.certificate_folder] { return serve::check_provided(folder, *tls); });
+    return;
+  }
+  rotation_ = std::make_unique<serve::Rotation>(
+      [tls, ports = rotation_ports(client_, options.lease_namespace), names = options.webhook.names] {
+        return serve::check_managed(ports, names, *tls);
+      });
+}
+
+void Webhook::stop() {
+  rotation_->stop();
+  listener_.reset();
+}
+
+Result<std::unique_ptr<Webhook>> Webhook::open(const RunOptions& options, api::Policy policy,
+                                               kube::Client& client, metrics::Registry& registry) {
+  std::unique_ptr<Webhook> webhook(new Webhook(options, std::move(policy), client, registry));
+  const Address& at = options.webhook.listen;
+  auto listener =
+      serve::Listener::open({at.host, at.port, serve::review_bytes_max, webhook->tls_},
+                            [made = webhook.get()](const serve::Request& request) {
+                              return serve::answer_webhook(made->admission_, request, made->registry_);
+                            });
+  if (!listener) return listener.error();
+  webhook->listener_ = std::move(listener).value();
+  return webhook;
+}
+
+void Webhook::start() {
+  rotation_->start();
+}
+
+std::optional<std::string> Webhook::not_ready() const {
+  if (tls_->loaded()) return std::nullopt;
+  std::string trouble = rotation_->trouble();
+  return "no certificate yet" + (trouble.empty() ? "" : ": " + trouble);
+}
+
+void Webhook::update_metrics() const {
+  registry_.set(connections_metric, {}, tls_->connections());
+  registry_.set(bytes_metric, {}, static_cast<double>(tls_->bytes_held()));
+  if (WallMillis ends = rotation_->not_after())
+    registry_.set(expiry_metric, {}, static_cast<double>(ends) / 1000);
+}
+
+}  // namespace strix::app

@@ -1,0 +1,64 @@
+#include "app/webhook.h"
+
+#include "api/codec.h"
+#include "base/yaml.h"
+#include "catch.h"
+#include "planner/spec_plan.h"
+
+using namespace strix;
+
+namespace {
+
+api::InferenceStack stack(const std::string& tiers) {
+  auto documents = yaml::parse_all(R"(
+apiVersion: inference.strix.dev/v1alpha1
+kind: InferenceStack
+metadata: {name: strix, namespace: llm}
+spec:
+  nodes:
+  - name: halo
+    selector: {kubernetes.io/hostname: box}
+    profile: {unifiedMemory: 128Gi, gpuMemory: 124Gi}
+    devices: {resourceName: squat.ai/dri}
+    modelStore: {hostPath: {path: /models}}
+  engines: {vllm: {image: example/vllm}, llamacpp: {image: example/llama}}
+  tiers:
+)" + tiers);
+  REQUIRE(documents.ok());
+  auto decoded = api::decode_stack(documents->front().root());
+  REQUIRE(decoded.ok());
+  api::Policy policy;
+  policy.model_roots = {"/"};
+  REQUIRE(api::validate(*decoded, policy).empty());
+  return *decoded;
+}
+
+const std::string coder =
+    "  - {name: coder, engine: vllm, model: {repository: Qwen/Qwen3-Coder-30B-A3B-Instruct}, port: 8002, "
+    "contextLength: 32768, memory: {gpuFraction: 0.60}}\n";
+
+}  // namespace
+
+TEST_CASE("a stack that fits, or of which nothing is known, is admitted without a word") {
+  CHECK(app::opinion_of_plan(stack(coder)).warnings.empty());
+  CHECK(app::opinion_of_plan(stack("  - {name: one, engine: llamacpp, model: {file: unknown.gguf}, port: 1, "
+                                   "contextLength: 8192, accelerator: None}\n"))
+            .warnings.empty());
+}
+
+TEST_CASE("tiers that are parked or cannot run are warned of in the plan's words, and are no error") {
+  std::string second = coder;
+  second.replace(second.find("coder,"), 5, "other").replace(second.find("8002"), 4, "8003");
+  api::InferenceStack crowded = stack(coder + second);
+  serve::Opinion opinion = app::opinion_of_plan(crowded);
+  CHECK(opinion.errors.empty());
+  REQUIRE(opinion.warnings.size() == 1);
+  CHECK(opinion.warnings[0] == planner::plan_of_spec(crowded.spec).findings.at(0).message);
+  CHECK(opinion.warnings[0].find("is parked") != std::string::npos);
+  std::string small = coder;
+  small.replace(small.find("0.60"), 4, "0.10");
+  opinion = app::opinion_of_plan(stack(small));
+  CHECK(opinion.errors.empty());
+  REQUIRE(opinion.warnings.size() == 1);
+  CHECK(opinion.warnings[0].find("coder") != std::string::npos);
+}
