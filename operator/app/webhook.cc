@@ -1,6 +1,7 @@
 #include "app/webhook.h"
 
 #include "app/webhook_ports.h"
+#include "planner/combination.h"
 #include "planner/spec_plan.h"
 
 namespace strix::app {
@@ -23,6 +24,10 @@ serve::TlsLimits tls_limits() {
 
 }  // namespace
 
+serve::Opinion opinion_of_combinations(const api::InferenceStack& stack) {
+  return {planner::combination_errors(stack.spec, planner::built_in_capabilities()), {}};
+}
+
 serve::Opinion opinion_of_plan(const api::InferenceStack& stack) {
   serve::Opinion opinion;
   for (const planner::Finding& finding : planner::plan_of_spec(stack.spec).findings)
@@ -33,7 +38,7 @@ serve::Opinion opinion_of_plan(const api::InferenceStack& stack) {
 
 Webhook::Webhook(const RunOptions& options, api::Policy policy, kube::Client& client,
                  metrics::Registry& registry)
-    : admission_{std::move(policy), options.namespace_, {opinion_of_plan}},
+    : admission_{std::move(policy), options.namespace_, {opinion_of_combinations, opinion_of_plan}},
       registry_(registry),
       client_(client.with_deadline(call_deadline_millis)),
       tls_(serve::TlsPort::make(options.webhook.listen.port, tls_limits())) {

@@ -39,6 +39,9 @@ class Webhook {
   std::unique_ptr<serve::Listener> listener_;
 };
 
+// Engines, models and quantisations that are known not to work together, as errors.
+serve::Opinion opinion_of_combinations(const api::InferenceStack& stack);
+
 // What the plan of a valid stack finds that keeps tiers from running, as warnings: a spec that does not fit
 // is legal, and may be on its way to another machine.
 serve::Opinion opinion_of_plan(const api::InferenceStack& stack);

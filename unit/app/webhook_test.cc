@@ -3,6 +3,7 @@
 #include "api/codec.h"
 #include "base/yaml.h"
 #include "catch.h"
+#include "planner/combination.h"
 #include "planner/spec_plan.h"
 
 using namespace strix;
@@ -44,6 +45,18 @@ TEST_CASE("a stack that fits, or of which nothing is known, is admitted without 
   CHECK(app::opinion_of_plan(stack("  - {name: one, engine: llamacpp, model: {file: unknown.gguf}, port: 1, "
                                    "contextLength: 8192, accelerator: None}\n"))
             .warnings.empty());
+}
+
+TEST_CASE("what is known not to work is an error in the planner's words") {
+  CHECK(app::opinion_of_combinations(stack(coder)).errors.empty());
+  std::string crashing = coder;
+  crashing.insert(crashing.find("port"), "quantization: fp8, ");
+  api::InferenceStack refused = stack(crashing);
+  serve::Opinion opinion = app::opinion_of_combinations(refused);
+  auto said = planner::combination_errors(refused.spec, planner::built_in_capabilities());
+  REQUIRE(said.size() == 1);
+  REQUIRE(opinion.errors.size() == 1);
+  CHECK(opinion.errors[0].text() == said[0].text());
 }
 
 TEST_CASE("tiers that are parked or cannot run are warned of in the plan's words, and are no error") {
