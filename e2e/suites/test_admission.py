@@ -156,6 +156,29 @@ def same_words():
                 ns.wait_gone(name)
 
 
+@test("what is known to crash is refused by validate, the API server and the reconciler, in the words of its row", 120)
+def known_to_crash():
+    # Not the flags of the others: without any, validate takes what the owner of a machine may allow as allowed.
+    everything = {"privileged": True, "roots": (*ROOTS, "/var/lib/strix-e2e")}
+    with Registered(), Namespace(API, "e2e-admission") as ns:
+        crash = stack("crash", ns.name, [gpu_tier("one", 8001, 0.2, quantization="fp8")])
+        done = subprocess.run([os.path.join(BUILD, "strix-operator"), "validate", "-f", "-"], input=json.dumps(crash), text=True,
+                              capture_output=True, timeout=20)
+        field, sentence = re.fullmatch(r"-(?::\d+:\d+)?: (spec\S+): (.*)\n", done.stderr).groups()
+        with admitting(**everything):
+            until_refusing(ns.name)
+            status, answer, _ = create(ns.name, crash)
+            assert status == 422 and answer["message"] == f"{DENIED}{field}: {sentence}", (answer, sentence)
+        with Operator(name="without-webhook", **everything):
+            status, answer, _ = create(ns.name, crash)
+            assert status == 201, answer
+            stalled = until("Stalled", lambda: condition(ns.stack("crash"), "Stalled"))
+            assert stalled["message"] == sentence, (stalled, sentence)
+            assert not ns.pods()
+            ns.delete("crash")
+            ns.wait_gone("crash")
+
+
 @test("while nobody answers everything passes, and the reconciler says in Stalled what the webhook had said", 120)
 def down():
     with Registered(), Namespace(API, "e2e-admission") as ns:

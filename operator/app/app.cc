@@ -178,7 +178,8 @@ void Operator::update_metrics() {
 }
 
 Status Operator::open_webhook() {
-  auto webhook = Webhook::open(options_, policy(), client_, registry_);
+  auto webhook =
+      Webhook::open(options_, {policy(), [this] { return capabilities_->table(); }}, client_, registry_);
   if (!webhook) return webhook.error();
   webhook_ = std::move(webhook).value();
   ready_.add("webhook", [this] { return webhook_->not_ready(); });

@@ -24,21 +24,29 @@ serve::TlsLimits tls_limits() {
 
 }  // namespace
 
-serve::Opinion opinion_of_combinations(const api::InferenceStack& stack) {
-  return {planner::combination_errors(stack.spec, planner::built_in_capabilities()), {}};
+serve::Opinion opinion_of_combinations(const api::InferenceStack& stack,
+                                       const planner::CapabilityTable& capabilities) {
+  return {planner::combination_errors(stack.spec, capabilities), {}};
 }
 
-serve::Opinion opinion_of_plan(const api::InferenceStack& stack) {
+serve::Opinion opinion_of_plan(const api::InferenceStack& stack,
+                               const planner::CapabilityTable& capabilities) {
   serve::Opinion opinion;
-  for (const planner::Finding& finding : planner::plan_of_spec(stack.spec).findings)
+  planner::Plan plan = planner::plan_of_spec(stack.spec, capabilities);
+  for (const planner::Finding& finding : plan.findings)
     if (finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked)
       opinion.warnings.push_back(finding.message);
   return opinion;
 }
 
-Webhook::Webhook(const RunOptions& options, api::Policy policy, kube::Client& client,
+Webhook::Webhook(const RunOptions& options, Measures measures, kube::Client& client,
                  metrics::Registry& registry)
-    : admission_{std::move(policy), options.namespace_, {opinion_of_combinations, opinion_of_plan}},
+    : admission_{std::move(measures.policy),
+                 options.namespace_,
+                 {[table = measures.capabilities](const auto& s) {
+                    return opinion_of_combinations(s, *table());
+                  },
+                  [table = measures.capabilities](const auto& s) { return opinion_of_plan(s, *table()); }}},
       registry_(registry),
       client_(client.with_deadline(call_deadline_millis)),
       tls_(serve::TlsPort::make(options.webhook.listen.port, tls_limits())) {
@@ -63,9 +71,9 @@ void Webhook::stop() {
   listener_.reset();
 }
 
-Result<std::unique_ptr<Webhook>> Webhook::open(const RunOptions& options, api::Policy policy,
+Result<std::unique_ptr<Webhook>> Webhook::open(const RunOptions& options, Measures measures,
                                                kube::Client& client, metrics::Registry& registry) {
-  std::unique_ptr<Webhook> webhook(new Webhook(options, std::move(policy), client, registry));
+  std::unique_ptr<Webhook> webhook(new Webhook(options, std::move(measures), client, registry));
   const Address& at = options.webhook.listen;
   auto listener =
       serve::Listener::open({at.host, at.port, serve::review_bytes_max, webhook->tls_},

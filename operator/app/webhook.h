@@ -3,12 +3,14 @@
 // May not: hold logic that could live in a folder below.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "app/options.h"
 #include "kube/client.h"
+#include "planner/capability_table.h"
 #include "serve/rotation.h"
 #include "serve/webhook.h"
 
@@ -17,9 +19,14 @@ namespace strix::app {
 // Owner: the main thread. Serves whether or not this process leads.
 class Webhook {
  public:
-  // Opens the port; until start() it shows no certificate and so takes no request. `policy` is that of the
-  // reconciler. Errors: those of the port. The client and the registry outlive it.
-  static Result<std::unique_ptr<Webhook>> open(const RunOptions& options, api::Policy policy,
+  // What the reconciler judges by, too.
+  struct Measures {
+    api::Policy policy;
+    std::function<std::shared_ptr<const planner::CapabilityTable>()> capabilities;  // any thread
+  };
+  // Opens the port; until start() it shows no certificate and so takes no request. Errors: those of the port.
+  // The client and the registry outlive it.
+  static Result<std::unique_ptr<Webhook>> open(const RunOptions& options, Measures measures,
                                                kube::Client& client, metrics::Registry& registry);
   void start();
   void stop();  // no review is answered after it; what is asked below still is
@@ -29,7 +36,7 @@ class Webhook {
   void update_metrics() const;
 
  private:
-  Webhook(const RunOptions& options, api::Policy policy, kube::Client& client, metrics::Registry& registry);
+  Webhook(const RunOptions& options, Measures measures, kube::Client& client, metrics::Registry& registry);
 
   const serve::Admission admission_;
   metrics::Registry& registry_;
@@ -40,10 +47,12 @@ class Webhook {
 };
 
 // Engines, models and quantisations that are known not to work together, as errors.
-serve::Opinion opinion_of_combinations(const api::InferenceStack& stack);
+serve::Opinion opinion_of_combinations(const api::InferenceStack& stack,
+                                       const planner::CapabilityTable& capabilities);
 
 // What the plan of a valid stack finds that keeps tiers from running, as warnings: a spec that does not fit
 // is legal, and may be on its way to another machine.
-serve::Opinion opinion_of_plan(const api::InferenceStack& stack);
+serve::Opinion opinion_of_plan(const api::InferenceStack& stack,
+                               const planner::CapabilityTable& capabilities);
 
 }  // namespace strix::app

@@ -10,6 +10,8 @@ using namespace strix;
 
 namespace {
 
+const planner::CapabilityTable& table = planner::built_in_capabilities();
+
 api::InferenceStack stack(const std::string& tiers) {
   auto documents = yaml::parse_all(R"(
 apiVersion: inference.strix.dev/v1alpha1
@@ -41,19 +43,20 @@ const std::string coder =
 }  // namespace
 
 TEST_CASE("a stack that fits, or of which nothing is known, is admitted without a word") {
-  CHECK(app::opinion_of_plan(stack(coder)).warnings.empty());
+  CHECK(app::opinion_of_plan(stack(coder), table).warnings.empty());
   CHECK(app::opinion_of_plan(stack("  - {name: one, engine: llamacpp, model: {file: unknown.gguf}, port: 1, "
-                                   "contextLength: 8192, accelerator: None}\n"))
+                                   "contextLength: 8192, accelerator: None}\n"),
+                             table)
             .warnings.empty());
 }
 
 TEST_CASE("what is known not to work is an error in the planner's words") {
-  CHECK(app::opinion_of_combinations(stack(coder)).errors.empty());
+  CHECK(app::opinion_of_combinations(stack(coder), table).errors.empty());
   std::string crashing = coder;
   crashing.insert(crashing.find("port"), "quantization: fp8, ");
   api::InferenceStack refused = stack(crashing);
-  serve::Opinion opinion = app::opinion_of_combinations(refused);
-  auto said = planner::combination_errors(refused.spec, planner::built_in_capabilities());
+  serve::Opinion opinion = app::opinion_of_combinations(refused, table);
+  auto said = planner::combination_errors(refused.spec, table);
   REQUIRE(said.size() == 1);
   REQUIRE(opinion.errors.size() == 1);
   CHECK(opinion.errors[0].text() == said[0].text());
@@ -63,14 +66,14 @@ TEST_CASE("tiers that are parked or cannot run are warned of in the plan's words
   std::string second = coder;
   second.replace(second.find("coder,"), 5, "other").replace(second.find("8002"), 4, "8003");
   api::InferenceStack crowded = stack(coder + second);
-  serve::Opinion opinion = app::opinion_of_plan(crowded);
+  serve::Opinion opinion = app::opinion_of_plan(crowded, table);
   CHECK(opinion.errors.empty());
   REQUIRE(opinion.warnings.size() == 1);
   CHECK(opinion.warnings[0] == planner::plan_of_spec(crowded.spec).findings.at(0).message);
   CHECK(opinion.warnings[0].find("is parked") != std::string::npos);
   std::string small = coder;
   small.replace(small.find("0.60"), 4, "0.10");
-  opinion = app::opinion_of_plan(stack(small));
+  opinion = app::opinion_of_plan(stack(small), table);
   CHECK(opinion.errors.empty());
   REQUIRE(opinion.warnings.size() == 1);
   CHECK(opinion.warnings[0].find("coder") != std::string::npos);
