@@ -37,6 +37,7 @@ class SimSide : public Side, private sim::Host {
   sim::Fiber& fiber() override { return *current_; }
   void resume(sim::Fiber& fiber) override { fiber.resume(); }
   void crash(const char*) override {}
+  void claim() override {}
   bool doomed() const override { return false; }
 
   sim::World world_;

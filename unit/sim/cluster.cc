@@ -48,6 +48,7 @@ SimCluster::Fate SimCluster::draw_fate(bool write) {
 
 template <class T>
 Result<T> SimCluster::exchange(bool write, std::string what, std::function<Result<T>()> effect, bool opens) {
+  ++world_.requests;
   if (!write) return send<T>(draw_fate(false), std::move(what), std::move(effect));
   if (!host_.may_write()) return Error{ErrorKind::Canceled, "not the leader any more", 0};
   ++world_.writes;
@@ -115,7 +116,7 @@ Status SimCluster::create_pod(const std::string&, const std::string& body) {
     if (done && world.server.pods.history.size() > count) {
       const api::Pod& pod = *world.server.pods.history[count].after;
       world.story.tell("", "  that is {} ({})", pod.metadata.key().text(), pod.metadata.uid);
-      world.rules.created(pod);
+      world.rules.created(pod, body);
     }
     return done;
   });
@@ -160,6 +161,7 @@ Status SimCluster::set_serving(const reconcile::PodRef& ref, bool serving, std::
 }
 
 Status SimCluster::admit_pod(const reconcile::PodRef& ref, WallMillis now) {
+  host_.claim();
   std::string stack = ref.name.name.substr(0, ref.name.name.rfind('-'));
   auto effect = [&world = world_, ref, now, facts = facts_of(ref, stack)]() -> Status {
     Status done = world.server.patch_pod(ref.name, {ref.uid, ref.resource_version}, [&](api::Pod& pod) {

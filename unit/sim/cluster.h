@@ -23,6 +23,7 @@ class Host {
   virtual Fiber& fiber() = 0;             // that runs now
   virtual void resume(Fiber& fiber) = 0;  // when its answer is there
   virtual void crash(const char* why) = 0;
+  virtual void claim() = 0;         // the pass that runs opens a window
   virtual bool doomed() const = 0;  // ends at its next write that opens a window, which arrives late
 };
 

@@ -32,6 +32,8 @@ bool distort(const World& world, api::Pod& pod, const std::string& identity, Eye
       if (reconcile::stage_of(pod) == reconcile::PodStage::Loading)
         pod.conditions.push_back({std::string(names::readiness_gate), "True", "WarmedUp", "", 0});
       return true;
+    case Defect::ForgetsStuck:
+      return eyes == Eyes::Stack || !reconcile::is_stuck(pod, world.time.now().wall);
     case Defect::ClaimsNothing:
       if (eyes == Eyes::Ledger) pod.metadata.annotations[std::string(names::annotation_claim)] = claim;
       return true;
@@ -42,6 +44,12 @@ bool distort(const World& world, api::Pod& pod, const std::string& identity, Eye
     default:
       return true;
   }
+}
+
+std::string without_tolerations(std::string body) {
+  size_t begin = body.find("\"tolerations\":[");
+  if (begin != std::string::npos) body.erase(begin, body.find(']', begin) + 2 - begin);
+  return body;
 }
 
 std::string without_gate(std::string body) {
@@ -56,6 +64,7 @@ std::string without_gate(std::string body) {
 
 Status DefectiveCluster::create_pod(const std::string& ns, const std::string& body) {
   if (world_.defect == Defect::CreatesUngated) return inner_.create_pod(ns, without_gate(body));
+  if (world_.defect == Defect::MakesEvictablePods) return inner_.create_pod(ns, without_tolerations(body));
   return inner_.create_pod(ns, body);
 }
 
@@ -178,7 +187,15 @@ std::vector<Shared<api::Pod>> DefectiveCache::pods_of_node(const std::string& no
   return seen(world_, identity_, Eyes::Ledger, inner_.pods_of_node(node));
 }
 std::vector<Shared<api::Node>> DefectiveCache::nodes() const {
-  return inner_.nodes();
+  if (world_.defect != Defect::OverlooksNode) return inner_.nodes();
+  std::vector<Shared<api::Node>> rosy;
+  for (const auto& node : inner_.nodes()) {
+    api::Node copy = *node;
+    copy.ready = true;
+    copy.unschedulable = false;
+    rosy.push_back(std::make_shared<const api::Node>(std::move(copy)));
+  }
+  return rosy;
 }
 std::vector<Shared<api::Service>> DefectiveCache::services_of_stack(const api::NamespacedName& stack) const {
   return inner_.services_of_stack(stack);

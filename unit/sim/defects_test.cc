@@ -17,10 +17,11 @@ uint64_t caught_by(Defect defect, uint64_t seeds) {
 // All of them within 1,000 seeds: `strix-sim --plant all`.
 TEST_CASE("planted defects are caught") {
   constexpr uint64_t seeds = 150;
-  for (Defect defect : {Defect::BoardForgets, Defect::ClaimsNothing, Defect::CreatesUngated,
-                        Defect::DeletesWithoutUid, Defect::IgnoresTerminating, Defect::KeepsFinalizer,
-                        Defect::NeverTellsStatus, Defect::ServesUnasked, Defect::StopsWithoutDrain,
-                        Defect::TakesLoadingForServing, Defect::TrustsAnyOwner, Defect::WritesForever}) {
+  for (Defect defect :
+       {Defect::BoardForgets, Defect::ClaimsNothing, Defect::CreatesUngated, Defect::DeletesWithoutUid,
+        Defect::IgnoresTerminating, Defect::KeepsFinalizer, Defect::NeverTellsStatus, Defect::ServesUnasked,
+        Defect::StopsWithoutDrain, Defect::TakesLoadingForServing, Defect::TrustsAnyOwner,
+        Defect::WritesForever, Defect::MakesEvictablePods}) {
     INFO("planted: " << to_string(defect));
     REQUIRE(caught_by(defect, seeds) != 0);
   }

@@ -45,6 +45,7 @@ class Informer {
   // Hears nothing for a while, and lists again then.
   void be_deaf(int64_t millis) {
     deaf_until_ = world_.time.boot() + millis;
+    world_.deaf_until = std::max(world_.deaf_until, deaf_until_);
     hear_at(deaf_until_, table_.history.size(), true);
   }
   // All at once, as it is now.

@@ -183,6 +183,10 @@ void Machine::terminate(EngineProcess& process, int64_t grace_seconds) {
 void Machine::die(const std::string& uid, int exit_code, const char* why) {
   EngineProcess* process = process_of(uid);
   if (!process || process->dead) return;
+  if (process->jammed(time_.boot())) {
+    time_.at(process->jammed_until, [this, uid, exit_code, why] { die(uid, exit_code, why); });
+    return;
+  }
   process->dead = true;
   process->exit_code = exit_code;
   process->died_at = time_.boot();
@@ -245,6 +249,15 @@ void Machine::wedge(const std::string& uid) {
   if (!process || process->dead || process->loading(time_.boot())) return;
   story_.tell(name_, "the engine of {} hangs", process->pod.text());
   process->wedged = true;
+}
+
+void Machine::jam(const std::string& uid, int64_t millis) {
+  EngineProcess* process = process_of(uid);
+  if (!process || process->dead) return;
+  story_.tell(name_, "the engine of {} hangs in the driver for {} ms: nothing ends it", process->pod.text(),
+              millis);
+  process->wedged = true;
+  process->jammed_until = time_.boot() + millis;
 }
 
 void Machine::post(bool ready, const std::string& message) {
@@ -313,6 +326,7 @@ void Machine::be_calm() {
   down_until_ = std::min(down_until_, time_.boot());
   cordon(false);
   come_back();
+  // A process that hangs in the driver does so for its time; the calm is longer.
   for (auto& process : processes_) process.silent_until = std::min(process.silent_until, time_.boot());
 }
 

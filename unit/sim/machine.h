@@ -23,9 +23,11 @@ struct EngineProcess {
   BootMillis silent_since = 0, silent_until = 0, busy_until = 0, died_at = 0, holds_until = 0;
   int exit_code = 0;
   int64_t leak_millis = 0, epoch = 0;
+  BootMillis jammed_until = 0;  // in the driver: not even SIGKILL ends it
   bool ignores_term = false, terminated = false, dead = false, wedged = false;
 
   bool holds(BootMillis now) const { return !dead || now < holds_until; }
+  bool jammed(BootMillis now) const { return !dead && now < jammed_until; }
   bool loading(BootMillis now) const { return !dead && now < healthy_at; }
   bool answers(BootMillis now) const { return !dead && !wedged && now >= warm_at && now >= silent_until; }
 };
@@ -41,6 +43,7 @@ class Machine {
   void kill(const std::string& uid, int exit_code);
   void silence(const std::string& uid, int64_t millis);
   void wedge(const std::string& uid);
+  void jam(const std::string& uid, int64_t millis);
   void reboot(int64_t millis);
   void stall(int64_t millis);
   void cordon(bool unschedulable);

@@ -71,7 +71,6 @@ int try_seeds(const Options& options) {
     if (++broken[outcome.broken->rule] <= 5)
       printf("seed %lu breaks %s: %s\n", seed, outcome.broken->rule.c_str(), outcome.broken->what.c_str());
     fflush(stdout);
-    if (options.defect != Defect::None) break;
   }
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   for (const auto& [rule, count] : broken) printf("%6d x %s\n", count, rule.c_str());
@@ -80,12 +79,18 @@ int try_seeds(const Options& options) {
   return broken.empty() ? 0 : 1;
 }
 
-int plant_all(Options options) {
+// One line for each: the defect, the first seed that shows it, and the rule that it breaks there.
+int plant_all(const Options& options) {
   int missed = 0;
   for (int i = 1; i < static_cast<int>(Defect::Count); ++i) {
-    options.defect = static_cast<Defect>(i);
-    printf("%s: ", std::string(to_string(options.defect)).c_str());
-    if (try_seeds(options) == 0) ++missed;
+    auto defect = static_cast<Defect>(i);
+    std::optional<Violation> broken;
+    uint64_t seed = options.from;
+    for (; seed <= options.to && !broken; ++seed) broken = run(plan_of(seed), defect, false).broken;
+    if (!broken) ++missed;
+    printf("%-24s %6s  %s\n", std::string(to_string(defect)).c_str(),
+           broken ? std::to_string(seed - 1).c_str() : "none", broken ? broken->rule.c_str() : "not caught");
+    fflush(stdout);
   }
   printf("%d not caught\n", missed);
   return missed == 0 ? 0 : 1;

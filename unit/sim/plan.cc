@@ -31,14 +31,18 @@ constexpr std::string_view defect_names[] = {"None",
                                              "CreatesUngated",
                                              "ForgetsReserved",
                                              "WritesForever",
-                                             "NeverRetries"};
+                                             "NeverRetries",
+                                             "ClaimsFirst",
+                                             "MakesEvictablePods",
+                                             "ForgetsStuck",
+                                             "OverlooksNode"};
 static_assert(std::size(defect_names) == static_cast<size_t>(Defect::Count));
 
 constexpr std::string_view trouble_names[] = {
-    "EditFraction",     "SwapFractions",    "EditContext",  "EditBack",       "SwitchTier",   "Suspend",
-    "DeleteBackground", "DeleteForeground", "DeleteOrphan", "ForceDeletePod", "DeletePod",    "ForeignPod",
-    "KillEngine",       "SilenceEngine",    "WedgeEngine",  "RebootNode",     "StallKubelet", "CordonNode",
-    "CrashOperator",    "LoseLease",        "BreakApi",     "StopWatch"};
+    "EditFraction",     "SwapFractions",    "EditContext",  "EditBack",       "SwitchTier", "Suspend",
+    "DeleteBackground", "DeleteForeground", "DeleteOrphan", "ForceDeletePod", "DeletePod",  "ForeignPod",
+    "KillEngine",       "SilenceEngine",    "WedgeEngine",  "JamEngine",      "RebootNode", "StallKubelet",
+    "CordonNode",       "CrashOperator",    "LoseLease",    "SetClock",       "BreakApi",   "StopWatch"};
 static_assert(std::size(trouble_names) == static_cast<size_t>(Trouble::Count));
 
 api::NodeProfile machine(Random& dice) {

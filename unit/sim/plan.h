@@ -37,6 +37,10 @@ enum class Defect {
   ForgetsReserved,         // what serves counts as nothing in the ledger
   WritesForever,           // every pass writes a status
   NeverRetries,            // a pass that asks to be called again is not
+  ClaimsFirst,             // a stack that wants to stop one tier and start another starts first
+  MakesEvictablePods,      // pods do not tolerate a kubelet that stalls
+  ForgetsStuck,            // a pod that does not go counts as gone after a while
+  OverlooksNode,           // every node counts as Ready
   Count
 };
 std::string_view to_string(Defect defect);
@@ -57,11 +61,13 @@ enum class Trouble {
   KillEngine,      // dies by itself
   SilenceEngine,   // stops answering for a while
   WedgeEngine,     // stops answering for good, and runs on
+  JamEngine,       // the same, and not even SIGKILL ends it, for minutes or until the machine reboots
   RebootNode,
   StallKubelet,
   CordonNode,
   CrashOperator,
   LoseLease,
+  SetClock,   // the clock on the wall jumps, forward or back
   BreakApi,   // nothing is answered for a while
   StopWatch,  // one replica's informers hear nothing for a while, then list again
   Count

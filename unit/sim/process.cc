@@ -1,5 +1,7 @@
 #include "sim/process.h"
 
+#include <algorithm>
+
 #include "engines/engine.h"
 
 namespace strix::sim {
@@ -26,6 +28,7 @@ Process::Process(World& world, std::string name, uint64_t seed, std::function<vo
       ended_(std::move(ended)),
       dice_(seed, name_ + " process"),
       queue_(kube::WorkqueueSettings{}),
+      events_(world),
       cache_(world, seed, name_, wakes()),
       cluster_(world, *this, name_, seed),
       prober_(world, seed, name_,
@@ -130,6 +133,7 @@ void Process::pump() {
     auto key = queue_.take(world_.time.boot());
     if (!key) break;
     passes_.push_back(std::make_unique<Fiber>([this, key = *key] { pass(key); }));
+    claims_[passes_.back().get()] = 0;
     resume(*passes_.back());
   }
   if (passes_.size() == workers) return;  // whoever is done comes here again
@@ -144,6 +148,22 @@ void Process::resume(Fiber& fiber) {
   if (fiber.done()) pump_soon(0);
 }
 
+// What ClaimsFirst does: no stop is asked for while a claim is.
+void Process::claim_first(const api::NamespacedName& stack) {
+  using Kind = reconcile::WindowRequest::Kind;
+  std::vector<reconcile::WindowRequest> requests;
+  std::map<std::string, api::NodeProfile> profiles;
+  for (const auto& machine : world_.machines) {
+    for (const auto& request : board_.requests_of(machine.name()))
+      if (request.stack == stack) requests.push_back(request);
+    profiles[machine.name()] = machine.profile();
+  }
+  auto claims = [](const auto& request) { return request.kind == Kind::Claim; };
+  if (std::none_of(requests.begin(), requests.end(), claims)) return;
+  std::erase_if(requests, [&](const auto& request) { return !claims(request); });
+  board_.post(stack, std::move(requests), std::move(profiles));
+}
+
 void Process::pass(const std::string& key) {
   ++passes_made_;
   reconcile::PassResult result;
@@ -156,6 +176,7 @@ void Process::pass(const std::string& key) {
     api::NamespacedName stack{name.substr(0, slash), name.substr(slash + 1)};
     result = stacks_.reconcile(stack);
     if (world_.defect == Defect::BoardForgets) board_.remove(stack);
+    if (world_.defect == Defect::ClaimsFirst) claim_first(stack);
   }
   BootMillis now = world_.time.boot();
   if (result.error) {

@@ -39,6 +39,7 @@ class Process : public Host {
   Fiber& fiber() override { return *current_; }
   void resume(Fiber& fiber) override;
   void crash(const char* why) override;
+  void claim() override { world_.rules.claims(++claims_[current_]); }
   bool doomed() const override { return doomed_; }
   void doom() { doomed_ = true; }
 
@@ -47,12 +48,15 @@ class Process : public Host {
   void pump_soon(int64_t millis);
   void pump();
   void pass(const std::string& key);
+  void claim_first(const api::NamespacedName& stack);
   LaggingCache::Wakes wakes();
   reconcile::StackReconciler::Ports stack_ports();
   reconcile::NodeReconciler::Ports node_ports();
 
-  struct Silence : reconcile::EventSink {
-    void record(const api::InferenceStack&, const reconcile::Event&) override {}
+  struct Events : reconcile::EventSink {
+    explicit Events(World& w) : world(w) {}
+    void record(const api::InferenceStack&, const reconcile::Event&) override { ++world.events; }
+    World& world;
   };
 
   World& world_;
@@ -61,7 +65,7 @@ class Process : public Host {
   Random dice_;
   kube::WorkqueueCore queue_;
   reconcile::Board board_;
-  Silence events_;
+  Events events_;
   LaggingCache cache_;
   SimCluster cluster_;
   SimProber prober_;
@@ -74,6 +78,7 @@ class Process : public Host {
   BootMillis pump_at_ = never, synced_at_ = never;
   int64_t passes_made_ = 0;
   Fiber* current_ = nullptr;
+  std::map<const Fiber*, int> claims_;  // of passes that run
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   std::list<std::unique_ptr<Fiber>> passes_;  // first to go
 };

@@ -62,6 +62,11 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
   if (!after && before && reconcile::holds_memory(*before)) life.vanished_at = now;
 }
 
+void Rules::node_changed(const Shared<api::Node>& before, const Shared<api::Node>& after) {
+  auto fit = [](const Shared<api::Node>& node) { return node && node->ready && !node->unschedulable; };
+  if (fit(before) && !fit(after)) node_unfit_since_[after->metadata.name] = world_.time.boot();
+}
+
 void Rules::stack_changed(const Shared<api::InferenceStack>& before,
                           const Shared<api::InferenceStack>& after) {
   bool edited = !before || !after || before->metadata.generation != after->metadata.generation ||
@@ -78,11 +83,6 @@ Shared<api::InferenceStack> Rules::owner_of(const api::Pod& pod) const {
 
 // --- what an operator did
 
-void Rules::created(const api::Pod& pod) {
-  if (pod.scheduling_gates.empty())
-    fail("1 one load window per node", pod.metadata.key().text() + " was made without the scheduling gate");
-}
-
 // Somebody else's pod is never touched. One that has just been orphaned may be: its uid is the precondition.
 void Rules::ours(const api::Pod& pod, const char* verb) {
   const api::OwnerReference* owner = pod.metadata.controller();
@@ -96,7 +96,9 @@ void Rules::window_free(const api::Pod& pod, BootMillis listed, bool drains) {
   for (const auto& [key, other] : world_.server.pods.objects) {
     if (other->metadata.uid == pod.metadata.uid || reconcile::node_of(*other) != node) continue;
     // A person who orphans a tier that loads or drains leaves nobody to close its window.
-    if (!reconcile::holds_window(*other) || !other->metadata.controller()) continue;
+    // A pod that will not go holds nothing up for ever.
+    bool holds = reconcile::holds_window(*other) && !reconcile::is_stuck(*other, world_.time.now().wall);
+    if (!holds || !other->metadata.controller()) continue;
     const Life& life = lives_[other->metadata.uid];
     // What somebody else did after the operator looked could not be known. Nor could a drain that a dead
     // leader began with a late write; two drains at once only give memory back.
@@ -111,20 +113,12 @@ void Rules::window_free(const api::Pod& pod, BootMillis listed, bool drains) {
 void Rules::admitted(const api::Pod& pod, const Facts& facts) {
   ours(pod, "lets in");
   window_free(pod, facts.pods_listed, false);
-  Machine* machine = world_.machine(reconcile::node_of(pod));
-  if (!machine) return;
-  for (const auto& process : machine->processes()) {
-    Shared<api::Pod> object = world_.server.pods.find(process.pod);
-    bool same_tier = process.pod == pod.metadata.key();
-    bool vanished = same_tier && !process.dead && !(object && object->metadata.uid == process.uid);
-    BootMillis vanished_at = lives_[process.uid].vanished_at;
-    // Nothing in the cluster says what vanished before a process began to watch.
-    if (!vanished || vanished_at >= facts.pods_listed || vanished_at <= knows_since_) continue;
-    fail("5 at most one pod per tier",
-         fmt::format("lets in {} while the engine of {} ({}), which vanished, still runs",
-                     pod.metadata.key().text(), process.pod.text(), process.uid));
-  }
+  stuck_free(pod, facts.pods_listed);
+  if (Machine* machine = world_.machine(reconcile::node_of(pod)))
+    vanished_ended(pod, *machine, facts.pods_listed);
+  node_fit(pod);
   still_wanted(pod, facts);
+  released_first(pod, facts);
   order_kept(pod);
   check_memory();
 }
@@ -200,8 +194,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   const api::Tier* tier = stack ? tier_of(*stack, label_tier(before)) : nullptr;
   if (!tier) return;
   WallMillis wall = world_.time.now().wall;
-  bool untouched = stack_edited_[stack->metadata.key()] - Timeline::boot_begin + Timeline::wall_begin <
-                   before.metadata.created;
+  bool untouched = world_.time.wall_of(stack_edited_[stack->metadata.key()]) < before.metadata.created;
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
   if (stage != PodStage::Draining) return;
   const Machine* machine = world_.machine(before.node_name);
@@ -237,6 +230,8 @@ void Rules::check_memory() {
     for (const auto& process : machine.processes()) {
       if (!process.holds(world_.time.boot())) continue;
       Shared<api::Pod> pod = world_.server.pods.find(process.pod);
+      // A process that nobody can end, and whose pod was deleted by force: the rule gives it up in the end.
+      if (process.jammed(world_.time.boot()) && !(pod && pod->metadata.uid == process.uid)) continue;
       bool counted = pod && pod->metadata.uid == process.uid && reconcile::holds_memory(*pod);
       bool unknown = !process.dead && !(pod && pod->metadata.uid == process.uid) &&
                      lives_[process.uid].vanished_at <= knows_since_;

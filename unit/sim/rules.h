@@ -1,6 +1,17 @@
 // Why: the rules of DESIGN.md section 3 as checks on what is true, not on what the operator believes. The
 // first that is broken ends the run.
 // May not: be told why something was done, or forgive an operator what it could have known.
+//
+// Which rule is checked where:
+//   1 load window     created (the gate), admitted and served (window_free), admitted (node_fit, stuck_free)
+//   2 ledger          check_memory, against what engines truly hold, whenever anything was written
+//   3 release first   admitted (released_first), claims (one in a pass)
+//   4 order           admitted (order_kept)
+//   5 one pod         created (nobody restarts or evicts it), admitted (what vanished), deleted, served,
+//   adopted 6 fresh facts     admitted (still_wanted), deleted (uid and version) 7 settled Run::stay_settled:
+//   no write, read, event in an hour of visits 8 faults          deleted (back_off_kept) 9 truth served,
+//   check_silence, deleted (drains), settled_stack (what status says) 10 it settles     check_settled, after
+//   every storm; the storms crash at any write
 #pragma once
 
 #include <map>
@@ -34,10 +45,12 @@ class Rules {
 
   // --- what changed, whoever changed it
   void pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& after);
+  void node_changed(const Shared<api::Node>& before, const Shared<api::Node>& after);
   void stack_changed(const Shared<api::InferenceStack>& before, const Shared<api::InferenceStack>& after);
 
   // --- what an operator's write did, right after it took effect
-  void created(const api::Pod& pod);
+  void created(const api::Pod& pod, const std::string& body);
+  void claims(int in_this_pass);  // the window was opened, or was to be, so often in one pass
   void admitted(const api::Pod& pod, const Facts& facts);
   void served(const api::Pod& before, bool serving, bool draining, const Facts& facts);
   void deleted(const api::Pod& before, const reconcile::PodRef& given);
@@ -56,6 +69,10 @@ class Rules {
     BootMillis vanished_at = 0;
   };
   void window_free(const api::Pod& pod, BootMillis listed, bool drains);
+  void vanished_ended(const api::Pod& pod, const Machine& machine, BootMillis listed);
+  void stuck_free(const api::Pod& pod, BootMillis listed);
+  void node_fit(const api::Pod& pod);
+  void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
   void still_wanted(const api::Pod& pod, const Facts& facts);
@@ -64,12 +81,15 @@ class Rules {
   void settled_stack(const api::InferenceStack& stack);
   bool excused(const api::InferenceStack& stack, const api::TierStatus& tier) const;
 
+  static constexpr int64_t heard_of_nodes_millis = 20'000;  // a late watch, and a late request after it
+
   World& world_;
   std::optional<Violation> broken_;
   std::map<std::string, Life> lives_;                            // by pod uid
   std::map<std::string, BootMillis> tier_served_, tier_failed_;  // by "namespace/stack-tier"
   std::map<std::string, std::string> tier_failed_hash_;
   std::map<api::NamespacedName, BootMillis> stack_edited_;
+  std::map<std::string, BootMillis> node_unfit_since_;  // not Ready, or cordoned
   BootMillis leader_since_ = 0, knows_since_ = 0;
 };
 

@@ -82,7 +82,10 @@ void Run::connect() {
   });
   server.services.watchers.push_back(
       [tell](const auto&, const auto&) { tell(&LaggingCache::written_service); });
-  server.nodes.watchers.push_back([tell](const auto&, const auto&) { tell(&LaggingCache::written_node); });
+  server.nodes.watchers.push_back([this, tell](const auto& before, const auto& after) {
+    world_.rules.node_changed(before, after);
+    tell(&LaggingCache::written_node);
+  });
 }
 
 bool Run::advance(BootMillis until) {
@@ -124,6 +127,7 @@ bool Run::settle() {
 
 bool Run::stay_settled() {
   int64_t writes = world_.writes, version = world_.server.version();
+  int64_t requests = world_.requests, events = world_.events;
   for (int visit = 0; visit < 3; ++visit) {
     if (Process* leader = election_.leader()) leader->visit_all();
     if (!advance(world_.time.boot() + hour_millis / 3)) return false;
@@ -131,6 +135,10 @@ bool Run::stay_settled() {
   if (world_.writes != writes || world_.server.version() != version)
     world_.rules.fail("7 a settled pass writes nothing",
                       fmt::format("{} writes in an hour in which nothing happened", world_.writes - writes));
+  if (world_.requests != requests || world_.events != events)
+    world_.rules.fail("7 a settled pass asks and tells nothing",
+                      fmt::format("{} requests and {} events in an hour in which nothing happened",
+                                  world_.requests - requests, world_.events - events));
   return !world_.rules.broken();
 }
 

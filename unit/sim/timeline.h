@@ -20,7 +20,10 @@ class Timeline {
   static constexpr WallMillis wall_begin = 1'770'091'506'789;
   static constexpr BootMillis boot_begin = 3'600'000;
 
-  Now now() const { return {wall_begin + (boot_ - boot_begin), boot_}; }
+  Now now() const { return {wall_of(boot_), boot_}; }
+  // What a clock on the wall shows at that time, or would have shown, had it always gone as it goes now.
+  WallMillis wall_of(BootMillis boot) const { return wall_begin + wall_ahead_ + (boot - boot_begin); }
+  void set_clock(int64_t millis) { wall_ahead_ += millis; }
   BootMillis boot() const { return boot_; }
 
   void at(BootMillis when, std::function<void()> what) {
@@ -52,6 +55,7 @@ class Timeline {
   }
 
   BootMillis boot_ = boot_begin;
+  int64_t wall_ahead_ = 0;
   uint64_t sequence_ = 0;
   std::vector<Item> items_;
 };

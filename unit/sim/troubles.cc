@@ -136,6 +136,10 @@ void Troubles::pods(const Incident& incident) {
     machine->kill(victim->metadata.uid, incident.amount % 3 == 0 ? 0 : incident.amount % 3 == 1 ? 1 : 137);
   } else if (machine && incident.trouble == Trouble::WedgeEngine) {
     machine->wedge(victim->metadata.uid);
+  } else if (machine && incident.trouble == Trouble::JamEngine) {
+    machine->jam(victim->metadata.uid, incident.millis * 8);
+    // Somebody notices.
+    if (incident.amount % 2 == 0) (void)world_.server.delete_pod(key, {});
   } else if (machine) {
     machine->silence(victim->metadata.uid, incident.millis * 2);
   }
@@ -176,6 +180,12 @@ void Troubles::operators(const Incident& incident) {
       return;
     case Trouble::LoseLease:
       return election_.break_up();
+    case Trouble::SetClock: {
+      int64_t millis = (incident.amount % 2 == 0 ? 1 : -1) * incident.millis;
+      world_.story.tell("machine", "the clock on the wall jumps by {} ms", millis);
+      world_.time.set_clock(millis);
+      return;
+    }
     case Trouble::BreakApi:
       world_.story.tell("network", "the API server is not to be reached for {} ms", incident.millis);
       world_.api_down_until = world_.time.boot() + incident.millis;
@@ -207,6 +217,7 @@ void Troubles::befall(const Incident& incident) {
     case Trouble::KillEngine:
     case Trouble::SilenceEngine:
     case Trouble::WedgeEngine:
+    case Trouble::JamEngine:
       return pods(incident);
     case Trouble::RebootNode:
     case Trouble::StallKubelet:

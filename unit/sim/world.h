@@ -34,7 +34,9 @@ struct World {
   bool calm = false;              // nothing goes wrong any more
   BootMillis api_down_until = 0;  // nothing is answered
   std::string actor = "person";   // who writes now
-  int64_t writes = 0;             // that operators sent
+  BootMillis deaf_until = 0;      // some informer hears nothing
+  // What operators did: writes that they sent, requests of any kind, events that they told.
+  int64_t writes = 0, requests = 0, events = 0;
 
   Machine* machine(const std::string& name) {
     for (auto& machine : machines)
