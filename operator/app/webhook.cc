@@ -34,7 +34,8 @@ serve::Opinion opinion_of_plan(const api::InferenceStack& stack,
   serve::Opinion opinion;
   planner::Plan plan = planner::plan_of_spec(stack.spec, capabilities);
   for (const planner::Finding& finding : plan.findings)
-    if (finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked)
+    if (finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked ||
+        finding.code == planner::FindingCode::CombinationDegraded)
       opinion.warnings.push_back(finding.message);
   return opinion;
 }

@@ -169,10 +169,10 @@ Scope RowReader::scope() {
   scope.gfx_targets = texts(where, "where.", "gfxTargets");
   scope.architectures = texts(where, "where.", "architectures");
   std::string accelerator = text(where, "where.accelerator", "accelerator", name_max);
-  if (!accelerator.empty() && accelerator != "Gpu" && accelerator != "None")
-    fail("where.accelerator", "none of Gpu, None");
+  if (!accelerator.empty() && accelerator != "GPU" && accelerator != "None")
+    fail("where.accelerator", "none of GPU, None");
   if (!accelerator.empty())
-    scope.accelerator = accelerator == "Gpu" ? api::Accelerator::Gpu : api::Accelerator::None;
+    scope.accelerator = accelerator == "GPU" ? api::Accelerator::Gpu : api::Accelerator::None;
   if (accelerator == "None" && !scope.gfx_targets.empty())
     fail("where.accelerator", "None, and gfxTargets speaks of GPUs");
   for (const auto& [name, value] : variables(where, "where.", "variables")) scope.variables[name] = value;

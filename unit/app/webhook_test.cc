@@ -78,3 +78,12 @@ TEST_CASE("tiers that are parked or cannot run are warned of in the plan's words
   REQUIRE(opinion.warnings.size() == 1);
   CHECK(opinion.warnings[0].find("coder") != std::string::npos);
 }
+
+TEST_CASE("what works at a price is warned of") {
+  std::string costly = coder;
+  costly.insert(costly.find("memory: {") + 9, "kvCacheType: fp8, ");
+  serve::Opinion opinion = app::opinion_of_plan(stack(costly), table);
+  REQUIRE(opinion.warnings.size() == 1);
+  CHECK(opinion.warnings[0].find(
+            "coder: a KV cache of type fp8 can be used with vllm on gfx1151, at a price") == 0);
+}

@@ -56,8 +56,8 @@ TEST_CASE("what is wrong with a table is told with line, row and field") {
       {combination("engine: vllm, versions: 1", refused), "combinations[0].where.versions: no text"},
       {combination("engine: vllm, images: [\"{x}\"]", refused),
        "combinations[0].where.images: an entry is no pattern"},
-      {combination("engine: vllm, accelerator: gpu", refused),
-       "combinations[0].where.accelerator: none of Gpu, None"},
+      {combination("engine: vllm, accelerator: Gpu", refused),
+       "combinations[0].where.accelerator: none of GPU, None"},
       {combination("engine: vllm, accelerator: None, gfxTargets: [a]", refused),
        "combinations[0].where.accelerator: None, and gfxTargets speaks of GPUs"},
       {combination("engine: vllm, gfxTargets: []", refused),
@@ -140,7 +140,7 @@ TEST_CASE("the first row that covers a tier counts, and rows that are put in fro
 
 TEST_CASE("every part of where must match, and an architecture that nobody knows matches none") {
   CapabilityTable table = table_of(combination(
-      "engine: vllm, accelerator: Gpu, gfxTargets: [gfx1151], architectures: [\"*Moe*\"], images: "
+      "engine: vllm, accelerator: GPU, gfxTargets: [gfx1151], architectures: [\"*Moe*\"], images: "
       "[\"*/vllm:*\"], versions: \"<0.17\", variables: {A: b}",
       "quantizations: [gptq], verdict: Works, reason: r"));
   EngineSetup setup = on_halo();

@@ -11,12 +11,13 @@
 
 namespace strix::test {
 
-// What a pattern matches: its stars are "_", its {version} is `version`.
+// What a pattern matches, and what can be an image: its stars are "x", its {version} is `version`.
 inline std::string sample(std::string pattern, const std::string& version = "1.2.3") {
-  size_t at = pattern.find("{version}");
+  size_t at = pattern.find("{version}*");
+  if (at != std::string::npos) pattern.replace(at + 9, 1, "_x");  // what follows is no part of the version
+  at = pattern.find("{version}");
   if (at != std::string::npos) pattern.replace(at, 9, version);
-  for (size_t star = pattern.find('*'); star != std::string::npos; star = pattern.find('*', star + 1))
-    pattern[star] = '_';
+  std::replace(pattern.begin(), pattern.end(), '*', 'x');
   return pattern;
 }
 
