@@ -35,7 +35,7 @@ def at_rest():
 
 @test("a settled stack costs the API server nothing but the lease and the watches", 600)
 def settled():
-    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "300"))
+    seconds = int(os.environ.get("STRIX_E2E_SETTLED_SECONDS", "120"))
     with Operator() as operator, Namespace(API, "e2e-settled") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, servedModelName="any"), cpu_tier("two", 8002)]))
         ns.wait_ready()
