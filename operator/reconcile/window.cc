@@ -139,10 +139,19 @@ std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowR
   return std::nullopt;
 }
 
+// Whether a late patch of an earlier leader could take the window with this pod: by letting it in, or by
+// draining it. The second matters only where somebody is about to take it; at rest nothing is written.
+bool may_be_patched_late(const NodeObserved& observed, const api::Pod& pod) {
+  PodStage stage = stage_of(pod);
+  if (pod.metadata.deleting()) return false;
+  bool runs = stage == PodStage::Serving || stage == PodStage::NotAnswering;
+  return stage == PodStage::Gated || (runs && !observed.requests.empty());
+}
+
 std::vector<PodRef> unvouched(const NodeObserved& observed) {
   std::vector<PodRef> refs;
   for (const auto& pod : observed.pods) {
-    if (stage_of(*pod) != PodStage::Gated || pod->metadata.deleting()) continue;
+    if (!may_be_patched_late(observed, *pod)) continue;
     if (pod->metadata.annotation(names::annotation_leader) == observed.leader) continue;
     refs.push_back({pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version});
   }

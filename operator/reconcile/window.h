@@ -68,7 +68,8 @@ struct Verdict {
 };
 
 struct WindowDecision {
-  // First of all: gated pods that an earlier leader vouched for. Nothing is opened before these are ours.
+  // First of all: pods that an earlier leader vouched for and that it might still be letting in or draining.
+  // Nothing is opened before these are ours.
   std::vector<PodRef> vouch;
   std::optional<WindowRequest> granted;
   std::map<std::string, Verdict> verdicts;  // by "namespace/pod"; everyone who was not granted

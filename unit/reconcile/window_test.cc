@@ -114,6 +114,20 @@ TEST_CASE("only gated pods that stay are vouched for") {
   CHECK(decide_window(node).vouch.empty());
 }
 
+TEST_CASE("before anybody takes the window, what an earlier leader might still drain is vouched for") {
+  NodeObserved node = quiet();
+  for (PodStage stage : {PodStage::Serving, PodStage::NotAnswering, PodStage::Ended}) {
+    api::Pod pod = a_pod("p" + std::to_string(static_cast<int>(stage)), stage);
+    pod.metadata.annotations[std::string(names::annotation_leader)] = "strix-operator-0";
+    put(node, pod);
+  }
+  ask(node, Kind::Stop, "a", gpu_claim(100));
+  WindowDecision decision = decide_window(node);
+  CHECK(decision.vouch.size() == 2);
+  CHECK_FALSE(decision.granted);
+  CHECK(told(decision, "a").reason == "LoadWindow");
+}
+
 TEST_CASE("stops come before claims, the older stack before the newer, and within a stack its own order") {
   struct Asker {
     Kind kind;

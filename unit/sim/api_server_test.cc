@@ -61,7 +61,7 @@ TEST_CASE("a patch that changes nothing makes no version; one that does makes an
   REQUIRE(bench.pod(key).metadata.resource_version != version);
   auto nothing = [](api::Pod&) { return true; };
   REQUIRE(kind_of(bench.server.patch_pod(key, {"", version}, nothing)) == ErrorKind::Conflict);
-  REQUIRE(kind_of(bench.server.patch_pod(key, {"other", ""}, nothing)) == ErrorKind::Conflict);
+  REQUIRE(kind_of(bench.server.patch_pod(key, {"other", ""}, nothing)) == ErrorKind::Invalid);
   REQUIRE(kind_of(bench.server.patch_pod({"llm", "b"}, {}, nothing)) == ErrorKind::NotFound);
 }
 

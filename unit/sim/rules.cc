@@ -50,6 +50,7 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
   BootMillis now = world_.time.boot();
   const api::Pod& pod = after ? *after : *before;
   Life& life = lives_[pod.metadata.uid];
+  if (!before) life.created_at = now;
   bool holds = after && reconcile::holds_window(*after);
   if (holds && !life.holds_window) {
     life.holds_window_since = now;
@@ -194,7 +195,8 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   const api::Tier* tier = stack ? tier_of(*stack, label_tier(before)) : nullptr;
   if (!tier) return;
   WallMillis wall = world_.time.now().wall;
-  bool untouched = world_.time.wall_of(stack_edited_[stack->metadata.key()]) < before.metadata.created;
+  // By the clock that nobody sets: that on the wall may have jumped since.
+  bool untouched = stack_edited_[stack->metadata.key()] < lives_[before.metadata.uid].created_at;
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
   if (stage != PodStage::Draining) return;
   const Machine* machine = world_.machine(before.node_name);

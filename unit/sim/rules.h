@@ -66,7 +66,7 @@ class Rules {
   struct Life {  // of one pod
     BootMillis holds_window_since = 0, served_until = 0, draining_since = 0, silent_since = 0;
     bool holds_window = false, by_operator = false, by_late_drain = false, vanished = false, serving = false;
-    BootMillis vanished_at = 0;
+    BootMillis created_at = 0, vanished_at = 0;
   };
   void window_free(const api::Pod& pod, BootMillis listed, bool drains);
   void vanished_ended(const api::Pod& pod, const Machine& machine, BootMillis listed);
