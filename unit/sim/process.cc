@@ -107,7 +107,8 @@ void Process::crash(const char* why) {
   world_.time.after(0, [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired()) return;
     passes_.clear();
-    ended_();
+    auto ended = ended_;  // it ends this process, and the function that it is a part of
+    ended();
   });
 }
 
