@@ -194,6 +194,7 @@ TEST_CASE("the core says how long a key waited and how long work took") {
 
 TEST_CASE("a worker waits for a key, for a deadline, and no longer than its stop") {
   Shell shell;
+  shell.queue();  // made before anybody shares it
   std::stop_source stop;
   std::jthread later([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
@@ -201,7 +202,6 @@ TEST_CASE("a worker waits for a key, for a deadline, and no longer than its stop
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     stop.request_stop();
   });
-  shell.queue();
   CHECK(shell.queue().next(stop.get_token()) == "a");
   shell.queue().done("a");
   BootMillis before = boot_now();
