@@ -1,24 +1,15 @@
 #include "catch.h"
 #include "reconcile/failure.h"
-#include "reconcile/tier_step.h"
 #include "reconcile/tier_view.h"
 
 using namespace strix;
 using namespace strix::reconcile;
 using fake::noon;
 using fake::StackWorld;
+using test::pass;
 using test::View;
 
 namespace {
-
-// One pass over tier one, and its status stored as the API server keeps it.
-TierOutcome pass(StackWorld& world) {
-  TierOutcome outcome = step_up(View(world).tier("one"));
-  api::StackStatus status;
-  status.tiers = {outcome.status};
-  world.store(status);
-  return outcome;
-}
 
 bool deletes(const TierOutcome& outcome) {
   return outcome.actions.size() == 1 && std::holds_alternative<DeletePod>(outcome.actions.front());

@@ -1,24 +1,16 @@
 #include "reconcile/tier_silent.h"
 
 #include "catch.h"
-#include "reconcile/tier_step.h"
 #include "reconcile/tier_view.h"
 
 using namespace strix;
 using namespace strix::reconcile;
 using fake::noon;
 using fake::StackWorld;
+using test::pass;
 using test::View;
 
 namespace {
-
-TierOutcome pass(StackWorld& world) {
-  TierOutcome outcome = step_up(View(world).tier("one"));
-  api::StackStatus status;
-  status.tiers = {outcome.status};
-  world.store(status);
-  return outcome;
-}
 
 template <class T>
 bool does(const TierOutcome& outcome) {

@@ -4,6 +4,7 @@
 
 #include "fake/stack_world.h"
 #include "reconcile/context.h"
+#include "reconcile/tier_step.h"
 
 namespace strix::test {
 
@@ -24,5 +25,14 @@ struct View {
   const reconcile::Observed observed;
   const reconcile::StackContext context;
 };
+
+// One pass over tier one, and its status stored as the API server keeps it.
+inline reconcile::TierOutcome pass(fake::StackWorld& world) {
+  reconcile::TierOutcome outcome = reconcile::step_up(View(world).tier("one"));
+  api::StackStatus status;
+  status.tiers = {outcome.status};
+  world.store(status);
+  return outcome;
+}
 
 }  // namespace strix::test
