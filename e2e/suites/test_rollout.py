@@ -1,47 +1,9 @@
 """Why: a spec that changes under load: what runs is changed in small steps, within the bounds at every moment."""
+from .client import Client
 from .harness import *
 
 API = Api()
 GIB = 1 << 30
-
-
-class Requests(threading.Thread):
-    """Asks for long completions, one after another, and keeps what became of each that was accepted."""
-
-    def __init__(self, address, tokens):
-        super().__init__(daemon=True)
-        self.address, self.tokens, self.ended = address, tokens, threading.Event()
-        self.answered, self.refused, self.lost = 0, 0, []
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join(70)
-
-    def run(self):
-        body = json.dumps({"model": "any", "max_tokens": self.tokens, "messages": [{"role": "user", "content": "Count."}]})
-        while not self.ended.wait(0.01):
-            connection = http.client.HTTPConnection(*self.address, timeout=60)
-            try:
-                try:
-                    connection.connect()
-                except OSError:
-                    self.refused += 1
-                    continue
-                begun = time.time()
-                connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-                reply = connection.getresponse()
-                if reply.status == 200 and json.loads(reply.read())["choices"]:
-                    self.answered += 1
-                else:
-                    self.lost.append(f"{reply.status} after {time.time() - begun:.1f} s")
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                self.lost.append(repr(error))
-            finally:
-                connection.close()
 
 
 @test("a context that is changed under load: requests that were accepted finish, none is lost", 300)
@@ -53,7 +15,7 @@ def under_load():
         addresses = [service_address(API, ns.name, name) for name in ("s-gpu", "s-cpu")]
         with contextlib.ExitStack() as clients:
             # The stand-in takes 5 ms for a token: its requests last for two seconds.
-            asking = [clients.enter_context(Requests(address, tokens)) for address, tokens in zip(addresses * 2, (400, 60) * 2)]
+            asking = [clients.enter_context(Client(address, tokens)) for address, tokens in zip(addresses * 2, (400, 60) * 2)]
             for context in (2048, 4096):
                 until("every client is answered", lambda: all(r.answered for r in asking), 60)
                 generation = ns.edit("s", lambda spec: [t.update(contextLength=context) for t in spec["tiers"]])["metadata"]["generation"]
@@ -61,7 +23,7 @@ def under_load():
                 seen = [r.answered for r in asking]
                 until("every client is answered again", lambda: all(r.answered > n for r, n in zip(asking, seen)), 60)
         print(f"        answered {[r.answered for r in asking]}, found nobody {[r.refused for r in asking]}")
-        assert not any(r.lost for r in asking), [r.lost[:3] for r in asking]
+        assert not any(r.wrong for r in asking), [r.wrong[:3] for r in asking]
 
 
 def sampler(namespace):

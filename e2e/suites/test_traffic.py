@@ -1,51 +1,8 @@
 """Why: what a client sees of a tier through its Service while the tier loads, serves, drains and is replaced."""
+from .client import Client
 from .harness import *
 
 API = Api()
-
-
-class Client(threading.Thread):
-    """Asks one tier all the time, each time on a new connection, and counts what comes back.
-
-    `refused`: nobody behind the Service (what clients see of a tier that is not serving). `answered`: 200. Anything else
-    came from an engine that should not have been reached.
-    """
-
-    def __init__(self, address, tokens=2):
-        super().__init__(daemon=True)
-        self.address, self.tokens, self.ended = address, tokens, threading.Event()
-        self.refused = self.answered = 0
-        self.wrong, self.last_answer = [], 0.0
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.join(70)
-
-    def run(self):
-        while not self.ended.wait(0.02):
-            connection = http.client.HTTPConnection(*self.address, timeout=60)
-            try:
-                try:
-                    connection.connect()
-                except OSError:
-                    self.refused += 1
-                    continue
-                body = json.dumps({"model": "any", "max_tokens": self.tokens, "messages": [{"role": "user", "content": "Hi"}]})
-                connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-                reply = connection.getresponse()
-                text = reply.read()
-                if reply.status == 200:
-                    self.answered, self.last_answer = self.answered + 1, time.time()
-                else:
-                    self.wrong.append(f"{reply.status} {text[:100]!r}")
-            except (OSError, http.client.HTTPException) as error:
-                self.wrong.append(repr(error))
-            finally:
-                connection.close()
 
 
 @test("a client that asks all the time is never answered by a tier that loads, drains or is replaced", 300)
