@@ -24,6 +24,7 @@ struct EngineConstants {
   // bytes a token and blocks of 128, not 16384 (vLLM 0.32.0). Older ones need none.
   int64_t vllm_spare_blocks = 1;
   int64_t vllm_block_tokens = 16;  // --block-size; platforms and hybrid models raise it
+  int64_t vllm_cpu_block_tokens = 128;  // of the CPU build; cache_config_info says it (vLLM 0.32.0)
   // --max-num-batched-tokens by the device's memory (vllm/engine/arg_utils.py): 8192 from 70 GiB on.
   int64_t vllm_large_device_bytes = 70 * gib;
   int64_t vllm_large_batch_tokens = 8192, vllm_small_batch_tokens = 2048;

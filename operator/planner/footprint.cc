@@ -22,6 +22,14 @@ bool is_one_of(std::string_view argument, std::initializer_list<std::string_view
   return std::find(flags.begin(), flags.end(), argument) != flags.end();
 }
 
+// What the engine computes in: vLLM can be told another type than the model's own, and its cache follows.
+std::string_view computing_dtype(const Subject& subject) {
+  std::string_view told =
+      subject.is_vllm() ? argument_text(subject.tier, {"--dtype"}).value_or("auto") : "auto";
+  if (told == "float") return "float32";  // vllm/config/model.py
+  return told == "auto" ? std::string_view(subject.facts.dtype) : told;
+}
+
 // Speculation by the model's own prediction layers: no second model.
 bool drafts_itself(const Subject& subject) {
   return subject.tier.speculative && subject.tier.speculative->model.empty();
@@ -100,17 +108,25 @@ bool within_a_claim(const Footprint& parts) {
 
 }  // namespace
 
-std::optional<int64_t> argument_number(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
-  std::optional<int64_t> number;
+std::optional<std::string_view> argument_text(const api::Tier& tier,
+                                              std::initializer_list<std::string_view> flags) {
+  std::optional<std::string_view> text;
   const auto& arguments = tier.extra_args;
   for (size_t i = 0; i < arguments.size(); ++i) {
     std::string_view argument = arguments[i];
     size_t equals = argument.find('=');
     if (equals != std::string_view::npos && is_one_of(argument.substr(0, equals), flags))
-      number = number_of(argument.substr(equals + 1));
-    if (is_one_of(argument, flags) && i + 1 < arguments.size()) number = number_of(arguments[i + 1]);
+      text = argument.substr(equals + 1);
+    if (!is_one_of(argument, flags)) continue;
+    text.reset();
+    if (i + 1 < arguments.size()) text = arguments[i + 1];
   }
-  return number;
+  return text;
+}
+
+std::optional<int64_t> argument_number(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
+  auto text = argument_text(tier, flags);
+  return text ? number_of(*text) : std::nullopt;
 }
 
 bool has_argument(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
@@ -120,7 +136,7 @@ bool has_argument(const api::Tier& tier, std::initializer_list<std::string_view>
 
 std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) {
   const api::Tier& tier = subject.tier;
-  auto type = cache_type(tier.engine, tier.kv_cache_type, subject.facts.dtype);
+  auto type = cache_type(tier.engine, tier.kv_cache_type, computing_dtype(subject));
   if (!type) return std::nullopt;
   KvShape shape;
   shape.engine = tier.engine;
@@ -128,10 +144,11 @@ std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) 
   shape.key = shape.value = *type;
   if (drafts_itself(subject)) shape.draft_tokens = tier.speculative->tokens;
   if (subject.is_vllm()) {
-    shape.state_element_bytes = subject.facts.dtype == "float32" ? float32_bytes : float16_bytes;
+    shape.state_element_bytes = computing_dtype(subject) == "float32" ? float32_bytes : float16_bytes;
     shape.recurrent_element_bytes = subject.constants.vllm_recurrent_element_bytes;
-    shape.block_tokens =
-        argument_number(tier, {"--block-size"}).value_or(subject.constants.vllm_block_tokens);
+    shape.block_tokens = argument_number(tier, {"--block-size"})
+                             .value_or(subject.on_gpu() ? subject.constants.vllm_block_tokens
+                                                        : subject.constants.vllm_cpu_block_tokens);
     shape.batch_tokens = batch_tokens(subject, context_tokens);
     shape.prefix_cached_states = tier.prefix_caching.value_or(false);
   } else {

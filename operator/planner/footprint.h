@@ -58,8 +58,10 @@ std::optional<CacheBytes> cache_bytes(const Subject& subject, int64_t context_to
 // Absent: weights are unknown, the cache cannot be computed, or a sum leaves the range of a Claim.
 std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens);
 
-// The number that extraArgs give one of these flags ("--block-size"), as "--flag 32" or "--flag=32"; the last
-// one counts, as for the engine.
+// What extraArgs give one of these flags ("--block-size"), as "--flag 32" or "--flag=32"; the last one
+// counts, as for the engine. argument_number: absent, too, where that is no number above 0.
+std::optional<std::string_view> argument_text(const api::Tier& tier,
+                                              std::initializer_list<std::string_view> flags);
 std::optional<int64_t> argument_number(const api::Tier& tier, std::initializer_list<std::string_view> flags);
 bool has_argument(const api::Tier& tier, std::initializer_list<std::string_view> flags);
 

@@ -61,6 +61,23 @@ TEST_CASE("numbers among extraArgs are read as the engine reads them: the last o
   CHECK_FALSE(argument_number(tier, {"--block-size"}));
 }
 
+TEST_CASE("vLLM that is told to compute in float32 keeps a cache of float32, in the blocks of its build") {
+  auto facts = test::safetensors("qwen2", test::layers(4, test::attention(2, 64)), 16 * mib, 32768);
+  api::Tier tier = test::vllm_tier("a", "tiny/a", 32768, 0);
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 8 * gib};
+  CHECK(cache_bytes(subject, 32768)->kv_bytes == 64 * mib);
+  CHECK(footprint(subject, 32768)->spare_bytes == 16 * 2048);
+  tier.accelerator = api::Accelerator::None;
+  for (auto& told : std::vector<std::vector<std::string>>{{"--dtype", "float32"}, {"--dtype=float"}}) {
+    tier.extra_args = told;
+    CHECK(cache_bytes(subject, 32768)->kv_bytes == 128 * mib);
+    CHECK(footprint(subject, 32768)->spare_bytes == 128 * 4096);
+  }
+  tier.extra_args = {"--dtype", "auto"};
+  CHECK(cache_bytes(subject, 32768)->kv_bytes == 64 * mib);
+}
+
 TEST_CASE("vLLM's batch, and with it its sliding layers, depends on how large a device it sees") {
   auto facts = test::known("gpt-oss-20b");
   api::Tier tier = test::vllm_tier("a", "openai/gpt-oss-20b", 65536, 0);
