@@ -65,7 +65,7 @@ node_boot() { # NODE: its namespaces, devices and network
   process_alive "holder-$node" && return 0
   folder=$(node_folder "$node")
   say "node $node"
-  rm -rf "${folder:?}/run" "$folder/cni" "$folder/containers"
+  rm -rf "${folder:?}/run" "$folder/cni" "$folder/containers" "$folder/node0-meminfo"
   mkdir -p "$folder"/{run,cni,containers,pods,kubelet,containerd,conf,images} /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers
   node_cgroup "$node"
   if [[ -n ${STRIX_E2E_NODE_MEMORY:-} ]]; then
@@ -100,9 +100,13 @@ EOF
 }
 
 start_containerd() { # NODE
-  local node=$1 folder
+  local node=$1 folder spec=""
   process_alive "containerd-$node" && return 0
   folder=$(node_folder "$node")
+  if [[ -e $folder/node0-meminfo ]]; then
+    node_container_spec "$folder"
+    spec=$'\n'"      base_runtime_spec = \"$folder/conf/container.json\""
+  fi
   # restrict_oom_score_adj: root without CAP_SYS_RESOURCE may not lower the score, and runc would die of it.
   cat >"$folder/conf/containerd.toml" <<EOF
 version = 3
@@ -123,7 +127,7 @@ state = "/run/containerd"
   [plugins."io.containerd.cri.v1.runtime".containerd]
     default_runtime_name = "runc"
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
+      runtime_type = "io.containerd.runc.v2"$spec
       [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
         SystemdCgroup = false
   [plugins."io.containerd.cri.v1.runtime".cni]
@@ -140,6 +144,12 @@ EOF
 EOF
   process_start_in "$node" "containerd-$node" env PATH="$CONTAINERD_BIN:$PATH" "$CONTAINERD_BIN/containerd" --config "$folder/conf/containerd.toml"
   wait_for 30 "containerd of $node" "containerd-$node" node_ctr "$node" version
+}
+
+# What containerd makes containers of by itself, and the file that tells them how large the node is.
+node_container_spec() { # FOLDER
+  "$CONTAINERD_BIN/ctr" oci spec | jq --arg file "$1/node0-meminfo" 'del(.process.rlimits) | .mounts += [
+    {destination: "/sys/devices/system/node/node0/meminfo", type: "bind", source: $file, options: ["bind", "ro"]}]' >"$1/conf/container.json"
 }
 
 start_kubelet() { # NODE

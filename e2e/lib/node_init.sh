@@ -36,6 +36,11 @@ mount --bind "$folder/boot-id" /proc/sys/kernel/random/boot_id
 if [[ -n $memory ]]; then
   sed -E "s/^(MemTotal|MemFree|MemAvailable):.*/\1: $memory kB/" /proc/meminfo >"$folder/meminfo"
   mount --bind "$folder/meminfo" /proc/meminfo
+  # The kubelet bounds all pods together by what it read there, so a small figure is a small machine in truth. An engine
+  # that looks for itself looks here (its containers have this file as node0/meminfo, see start_containerd): the same total, and what is
+  # left of it now.
+  : >"$folder/node0-meminfo"
+  bash "$(dirname "$0")/node_memory.sh" "$name" "$memory" "$folder/node0-meminfo" &
 fi
 
 echo 1 >/proc/sys/net/ipv4/ip_forward
