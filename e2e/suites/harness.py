@@ -22,6 +22,8 @@ import time
 import traceback
 import urllib.parse
 
+from . import evidence
+
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(HERE)
 STATE = os.environ.get("STRIX_E2E_STATE", "/var/tmp/strix-e2e")
@@ -303,7 +305,9 @@ class Namespace:
                 os.remove(os.path.join(POOLS, leftover))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind:
+            evidence.print_of(self.api, self.name, stacks_path(self.name), os.path.join(STATE, "logs"))
         for item in self.api.items(stacks_path(self.name)):
             self.api.delete(stack_path(self.name, item["metadata"]["name"]))
         with contextlib.suppress(AssertionError):
@@ -576,9 +580,10 @@ def run(tests):
             signal.alarm(0)
             if isinstance(error, KeyboardInterrupt):
                 raise
-            failed.append(sentence)
             why = f"not done within {seconds} s" if isinstance(error, Overdue) else f"{type(error).__name__}: {error}"
+            failed.append(f"FAILED  {suite}: {sentence}: {why.splitlines()[0][:300]}")
             print(f"FAILED  {suite}: {sentence} ({time.monotonic() - begun:.1f} s)\n        {why}", flush=True)
             traceback.print_exc(limit=-4, file=sys.stdout)
             sys.stdout.flush()
+    print("".join(line + "\n" for line in failed), end="")  # once more at the end, where a long log is read first
     return passed, len(failed)

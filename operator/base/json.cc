@@ -54,18 +54,20 @@ bool depth_within(std::string_view text, int depth_max) {
 }
 
 // RapidJSON 1.1 reads beyond its tables for tiny numbers (CVE-2024-38517, and 0.00...01 with 350 zeros), and
-// shifts by an undefined count for 0e42 and for zeros of thirty places. Nobody writes such numbers: a double
-// needs 17 digits and an exponent of -324 at most.
+// shifts by an undefined count for 0e42 and for zeros of thirty places. It rounds a significand after 20
+// digits, and 2^64 - 1 rounded up is a zero that it then counts the leading zeros of. Nobody writes such
+// numbers: a double needs 17 digits and an exponent of -324 at most.
 bool takes_sane_number(std::string_view text, size_t* at) {
   size_t digits[3] = {};  // whole, fraction, exponent
   size_t exponent = 0;
-  bool zero = true;
+  std::string significand;  // its first 21 digits
   int part = 0;
   for (; *at < text.size(); ++*at) {
     char c = text[*at];
     if (c >= '0' && c <= '9') {
       ++digits[part];
-      zero = zero && (c == '0' || part == 2);
+      bool counts = part != 2 && (c != '0' || !significand.empty());
+      if (counts && significand.size() < 21) significand += c;
       if (part == 2) exponent = std::min<size_t>(exponent * 10 + static_cast<size_t>(c - '0'), 9999);
     } else if (c == '.' && part == 0) {
       part = 1;
@@ -76,7 +78,9 @@ bool takes_sane_number(std::string_view text, size_t* at) {
     }
   }
   size_t places = digits[0] + digits[1];
-  if (zero) return exponent < 10 && places <= 20;
+  if (significand.empty()) return exponent < 10 && places <= 20;
+  if (significand.starts_with("18446744073709551615") && significand.back() >= '5' && significand.size() > 20)
+    return false;
   return digits[2] <= 4 && places <= 64 && digits[1] + exponent <= 345;
 }
 
@@ -182,7 +186,8 @@ Result<Document> Document::parse(std::string_view text, Limits limits) {
   if (!depth_within(text, limits.depth_max))
     return Error{ErrorKind::Invalid, fmt::format("JSON nested deeper than {} levels", limits.depth_max)};
   if (!numbers_are_sane(text))
-    return Error{ErrorKind::Invalid, "JSON number with an exponent of over 4 digits"};
+    return Error{ErrorKind::Invalid,
+                 "JSON number with more digits, or a larger exponent, than a number here can need"};
   auto storage = std::make_unique<Storage>();
   constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag |
                              rapidjson::kParseFullPrecisionFlag;
