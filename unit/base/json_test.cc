@@ -13,7 +13,8 @@ TEST_CASE("numbers that the parser would mishandle are refused, and the others a
                            "4.9406564584124654e-324", "1.7976931348623157e308", "9223372036854775807"})
     REQUIRE(json::Document::parse(text).ok());
   // The parser rounds after 20 digits, and 2^64 - 1 rounded up is 0.
-  for (const char* text : {"184467440737095516155", "0.000184467440737095516155", "[1844674407370.95516159e3]"})
+  for (const char* text :
+       {"184467440737095516155", "0.000184467440737095516155", "[1844674407370.95516159e3]"})
     REQUIRE_FALSE(json::Document::parse(text).ok());
   for (const char* text : {"18446744073709551615", "184467440737095516154", "184467440737095516145"})
     REQUIRE(json::Document::parse(text).ok());
