@@ -122,11 +122,39 @@ def engine_died():
         until("a new pod serves", lambda: (lambda p: p and p["metadata"]["uid"] != before and serving(p))(ns.pod("s-one")), 60)
 
 
-@test("an image that does not exist leaves the load window to the others, and is started when it is corrected", 300)
+def pull_pods(ns):
+    return {n: p for n, p in ns.pods().items() if p["metadata"]["labels"].get("inference.strix.dev/role") == "pull"}
+
+
+@test("an image that does not exist stays out of the load window, holds nobody up, and takes nothing away that serves", 300)
 def image_missing():
     with Operator(), Namespace(API, "e2e-fail-image") as ns:
-        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, image="localhost/strix-e2e/not-there:1"), gpu_tier("two", 8002, 0.3)]))
-        status = failed(ns, "one", "ImagePullFailed", 90)
-        print(f"        {status['lastFailure']['message']}")
-        ns.edit("s", lambda spec: spec["tiers"][0].pop("image"))
+        nowhere = "localhost/strix-e2e/not-there:1"
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, image=nowhere), gpu_tier("two", 8002, 0.3)]))
+        status = wait_tier(ns, "one", "ImagePullFailed", lambda t: t["reason"] == "ImagePullFailed")
+        print(f"        {status['message']}")
+        wait_tier(ns, "two", "Ready", lambda t: t["state"] == "Ready")
+        status = tier_status(ns.stack(), "one")
+        assert status["state"] == "Waiting" and not status.get("restarts") and gated(ns.pod("s-one")), status
+        assert len(pull_pods(ns)) == 1
+        two = ns.pod("s-two")["metadata"]["uid"]
+        ns.edit("s", lambda spec: spec["tiers"][1].update(image=nowhere))
+        status = wait_tier(ns, "two", "serves on", lambda t: t["reason"] == "ImagePullFailed")
+        print(f"        {status['message']}")
+        assert status["state"] == "Ready" and serving(ns.pod("s-two")) and ns.pod("s-two")["metadata"]["uid"] == two, status
+        assert condition(ns.stack(), "Ready")["status"] == "False" and ns.stack()["status"]["summary"]["ready"] == "0/2"
+        ns.edit("s", lambda spec: [tier.pop("image") for tier in spec["tiers"]])
         ns.wait_ready()
+        until("no pod pulls any more", lambda: not pull_pods(ns), 30)
+        assert ns.pod("s-two")["metadata"]["uid"] == two
+
+
+@test("an image that is always pulled is pulled beside the window, and a stack that goes takes the pod that pulls with it", 200)
+def image_always():
+    with Operator(), Namespace(API, "e2e-fail-always") as ns:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, imagePullPolicy="Always")]))
+        status = wait_tier(ns, "one", "ImagePullFailed", lambda t: t["reason"] == "ImagePullFailed")  # there is no registry
+        print(f"        {status['message']}")
+        ns.delete("s")
+        ns.wait_gone()
+        until("no pod is left", lambda: not ns.pods(), 30)

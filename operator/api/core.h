@@ -19,6 +19,7 @@ struct PodCondition {
 
 struct ContainerStatus {
   std::string name;
+  std::string image_id;  // what the image was resolved to; empty: not on the node yet, or not known
   bool running = false;
   WallMillis started = 0;
   std::string waiting_reason, waiting_message;  // ImagePullBackOff, CreateContainerError, ...
@@ -38,6 +39,7 @@ struct Pod {
   std::string reason, message;
   std::string pod_ip;
   std::vector<PodCondition> conditions;
+  std::string image;                      // of the one container, as written
   int engine_port = 0;                    // containerPort of the one container, named engine
   std::optional<ContainerStatus> engine;  // its status
 
@@ -56,6 +58,7 @@ struct Node {
   WallMillis ready_since = 0;  // when it became Ready, or ceased to be
   std::string boot_id;
   bool unschedulable = false;
+  std::vector<std::string> images;  // names of what is on it, tags and digests; the largest fifty by default
   std::map<std::string, int64_t> allocatable;  // extended resources and memory, in whole units
 };
 

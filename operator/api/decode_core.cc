@@ -32,6 +32,7 @@ OwnerReference decode_owner(json::Value value) {
 ContainerStatus decode_container(json::Value value) {
   ContainerStatus status;
   status.name = value["name"].string_or("");
+  status.image_id = value["imageID"].string_or("");
   json::Value state = value["state"];
   json::Value running = state["running"];
   json::Value waiting = state["waiting"];
@@ -94,6 +95,11 @@ Result<Pod> decode_pod(json::Value object) {
   spec["schedulingGates"].for_each(
       [&](json::Value gate) { pod.scheduling_gates.push_back(gate["name"].string_or("")); });
   pod.termination_grace_seconds = spec["terminationGracePeriodSeconds"].integer_or(30);
+  spec["containers"].for_each([&](json::Value container) {
+    if (container["name"].string_or("") != engine_container) return;
+    pod.image = container["image"].string_or("");
+    pod.engine_port = static_cast<int>(container["ports"].at(0)["containerPort"].integer_or(0));
+  });
   pod.phase = status["phase"].string_or("");
   pod.reason = status["reason"].string_or("");
   pod.message = status["message"].string_or("");
@@ -120,6 +126,9 @@ Result<Node> decode_node(json::Value object) {
     node.ready = condition["status"].string_or("") == "True";
     node.ready_message = condition["message"].string_or("");
     node.ready_since = time_of(condition["lastTransitionTime"]);
+  });
+  status["images"].for_each([&](json::Value image) {
+    image["names"].for_each([&](json::Value name) { node.images.push_back(name.string_or("")); });
   });
   status["allocatable"].for_each_member([&](std::string_view name, json::Value value) {
     bool wanted = name == "memory" || name.find('/') != std::string_view::npos;

@@ -20,6 +20,11 @@ inline constexpr std::string_view label_tier = "inference.strix.dev/tier";
 inline constexpr std::string_view label_node = "inference.strix.dev/node-hash";
 // Set in the very patch that removes the gate: the pods that hold, or held, memory of the node.
 inline constexpr std::string_view label_admitted = "inference.strix.dev/admitted";
+inline constexpr std::string_view label_engine = "inference.strix.dev/engine";
+// On pods that run no tier and hold nothing: what they are for instead.
+inline constexpr std::string_view label_role = "inference.strix.dev/role";
+inline constexpr std::string_view role_pull =
+    "pull";  // brings an image to a node before the load window opens
 inline constexpr std::string_view label_managed_by = "app.kubernetes.io/managed-by";
 inline constexpr std::string_view label_component = "app.kubernetes.io/component";
 inline constexpr std::string_view label_instance = "app.kubernetes.io/instance";
@@ -95,6 +100,7 @@ inline constexpr std::string_view reason_refused = "Refused";
 inline constexpr std::string_view reason_predecessor = "Predecessor";
 inline constexpr std::string_view reason_preparing = "Preparing";
 inline constexpr std::string_view reason_adopting = "Adopting";
+inline constexpr std::string_view reason_image_pulling = "ImagePulling";
 inline constexpr std::string_view reason_load_window = "LoadWindow";
 inline constexpr std::string_view reason_device_not_allocatable = "DeviceNotAllocatable";
 inline constexpr std::string_view reason_claim_unknown = "ClaimUnknown";

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view by_stack = "stack";
 constexpr std::string_view by_node = "node";
+constexpr std::string_view by_stack_pull = "stack, pull";
 
 template <class T>
 api::NamespacedName stack_of(const T& object) {
@@ -35,9 +36,15 @@ kube::InformerOptions<api::Pod> pod_options() {
   options.kind = "Pod";
   options.label_selector = names::label_stack;
   options.decode = api::decode_pod;
-  options.indexes = {stack_index<api::Pod>(), {std::string(by_node), [](const api::Pod& pod) {
-                                                 return std::vector<std::string>{reconcile::node_of(pod)};
-                                               }}};
+  using Keys = std::vector<std::string>;
+  options.indexes = {
+      {std::string(by_stack),
+       [](const api::Pod& pod) { return reconcile::is_pull_pod(pod) ? Keys{} : Keys{stack_of(pod).text()}; }},
+      {std::string(by_stack_pull),
+       [](const api::Pod& pod) { return reconcile::is_pull_pod(pod) ? Keys{stack_of(pod).text()} : Keys{}; }},
+      {std::string(by_node), [](const api::Pod& pod) {
+         return reconcile::is_pull_pod(pod) ? Keys{} : Keys{reconcile::node_of(pod)};
+       }}};
   return options;
 }
 
@@ -81,7 +88,7 @@ InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, 
     // A pod that has just been made: stacks that have none yet come first.
     bool made = !before && reconcile::stage_of(pod) == reconcile::PodStage::Gated;
     (made ? wakes.stack_later : wakes.stack)(stack_of(pod));
-    std::string node = reconcile::node_of(pod);
+    std::string node = reconcile::is_pull_pod(pod) ? "" : reconcile::node_of(pod);
     if (!node.empty()) wakes.node(node);
   });
   nodes_.add_handler([wakes](const auto& before, const auto& after) {
@@ -125,6 +132,11 @@ std::vector<api::NamespacedName> InformerCache::stack_names() const {
 std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_stack(
     const api::NamespacedName& stack) const {
   return pods_.by_index(by_stack, stack.text());
+}
+
+std::vector<reconcile::Shared<api::Pod>> InformerCache::pull_pods_of_stack(
+    const api::NamespacedName& stack) const {
+  return pods_.by_index(by_stack_pull, stack.text());
 }
 
 std::vector<reconcile::Shared<api::Pod>> InformerCache::pods_of_node(

@@ -31,6 +31,8 @@ class InformerCache : public reconcile::Cache {
   reconcile::Shared<api::InferenceStack> stack(const api::NamespacedName& name) const override;
   std::vector<api::NamespacedName> stack_names() const override;
   std::vector<reconcile::Shared<api::Pod>> pods_of_stack(const api::NamespacedName& stack) const override;
+  std::vector<reconcile::Shared<api::Pod>> pull_pods_of_stack(
+      const api::NamespacedName& stack) const override;
   std::vector<reconcile::Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const override;
   std::vector<reconcile::Shared<api::Node>> nodes() const override;
   std::vector<reconcile::Shared<api::Service>> services_of_stack(

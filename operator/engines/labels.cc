@@ -20,6 +20,7 @@ std::map<std::string, std::string> selector_of(const api::InferenceStack& stack,
 
 std::map<std::string, std::string> labels_of(const api::InferenceStack& stack, const api::Tier& tier) {
   auto labels = selector_of(stack, tier);
+  labels[std::string(names::label_engine)] = api::to_string(tier.engine);
   labels[std::string(names::label_managed_by)] = names::manager;
   labels[std::string(names::label_instance)] = stack.metadata.name;
   return labels;

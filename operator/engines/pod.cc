@@ -3,7 +3,9 @@
 #include "base/hash.h"
 #include "engines/dialect.h"
 #include "engines/engine.h"
+#include "engines/image.h"
 #include "engines/labels.h"
+#include "engines/placement.h"
 #include "engines/volumes.h"
 
 namespace strix::engines {
@@ -90,11 +92,12 @@ void write_container_security(json::Writer& writer, const PodInput& input) {
 
 void write_container(json::Writer& writer, const PodInput& input) {
   const api::Tier& tier = *input.tier;
-  const std::string& fallback = input.stack->spec.defaults_of(tier.engine).image;
   writer.begin_object();
   writer.member("name", container_name);
-  writer.member("image", tier.image.empty() ? fallback : tier.image);
-  if (!tier.image_pull_policy.empty()) writer.member("imagePullPolicy", tier.image_pull_policy);
+  writer.member("image", image_of(input.stack->spec, tier));
+  // Whatever the author's policy, it is carried out before the load window opens, by a pod that only pulls.
+  bool never = pull_policy(input.stack->spec, tier) == PullPolicy::Never;
+  writer.member("imagePullPolicy", never ? "Never" : "IfNotPresent");
   auto effective = input.effective.value_or(planner::declared_effective(*input.tier));
   write_command(writer, input, effective);
   write_environment(writer, input, effective);
@@ -112,37 +115,6 @@ void write_container(json::Writer& writer, const PodInput& input) {
   writer.end_object();
 }
 
-// The stack's selector and, so that a label that moves to another machine cannot move the tier, the one node
-// that the claim was made on. Never nodeName: that would pass the scheduler, and the gate with it.
-void write_placement(json::Writer& writer, const PodInput& input) {
-  auto selector = input.node->selector;
-  if (!input.kubernetes_hostname.empty()) selector["kubernetes.io/hostname"] = input.kubernetes_hostname;
-  write_map(writer, "nodeSelector", selector);
-  if (input.kubernetes_hostname.empty()) {
-    writer.key("affinity").begin_object().key("nodeAffinity").begin_object();
-    writer.key("requiredDuringSchedulingIgnoredDuringExecution").begin_object();
-    writer.key("nodeSelectorTerms")
-        .begin_array()
-        .begin_object()
-        .key("matchFields")
-        .begin_array()
-        .begin_object();
-    writer.member("key", "metadata.name").member("operator", "In");
-    writer.key("values").begin_array().string(input.kubernetes_node).end_array();
-    writer.end_object().end_array().end_object().end_array();
-    writer.end_object().end_object().end_object();
-  }
-  // Without a limit: a kubelet that stalls for five minutes must not evict every tier of the machine.
-  writer.key("tolerations").begin_array();
-  for (const char* taint : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
-    writer.begin_object()
-        .member("key", taint)
-        .member("operator", "Exists")
-        .member("effect", "NoExecute")
-        .end_object();
-  writer.end_array();
-}
-
 void write_spec(json::Writer& writer, const PodInput& input) {
   writer.key("spec").begin_object();
   writer.key("schedulingGates").begin_array().begin_object();
@@ -154,7 +126,7 @@ void write_spec(json::Writer& writer, const PodInput& input) {
   writer.member("automountServiceAccountToken", false);
   // A Service called vllm would otherwise set VLLM_PORT, which vLLM reads as something else.
   writer.member("enableServiceLinks", false);
-  write_placement(writer, input);
+  write_placement(writer, {*input.node, input.kubernetes_node, input.kubernetes_hostname});
   writer.key("securityContext").begin_object();
   const auto& devices = input.node->devices;
   if (uses_gpu(*input.tier) && devices && !devices->supplemental_groups.empty()) {

@@ -5,6 +5,7 @@
 
 #include "api/names.h"
 #include "planner/spec_plan.h"
+#include "reconcile/images.h"
 
 namespace strix::reconcile {
 
@@ -144,6 +145,7 @@ void StackContext::add_tiers() {
       take_plan(*plan, *planned, context);
     if (context.node && context.node->one())
       context.rendered = render(observed, context, *context.node->one());
+    if (context.rendered) context.image = look_at_image(observed, context, *context.node->one());
     auto edges = plan->order.predecessors.find(name);
     if (edges != plan->order.predecessors.end())
       for (const auto& before : edges->second)
@@ -160,7 +162,7 @@ void StackContext::add_leftovers() {
     api::Tier& tier = leftovers_spec.emplace_back();
     tier.name = pod->metadata.label(names::label_tier);
     tier.port = pod->engine_port;
-    tier.engine = pod->metadata.label(names::label_component) == api::to_string(api::Engine::LlamaCpp)
+    tier.engine = pod->metadata.label(names::label_engine) == api::to_string(api::Engine::LlamaCpp)
                       ? api::Engine::LlamaCpp
                       : api::Engine::Vllm;
     TierContext context;

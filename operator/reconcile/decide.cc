@@ -8,6 +8,7 @@
 #include "api/codec.h"
 #include "api/names.h"
 #include "reconcile/context.h"
+#include "reconcile/images.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_step.h"
 
@@ -24,6 +25,11 @@ void take(Decision& decision, TierOutcome& outcome) {
   if (outcome.request) decision.requests.push_back(std::move(*outcome.request));
   if (outcome.target) decision.targets.push_back(std::move(*outcome.target));
   sooner(decision.retry_after_millis, outcome.retry_after_millis);
+}
+
+void take(Decision& decision, PullStep step) {
+  for (auto& action : step.actions) decision.actions.push_back(std::move(action));
+  sooner(decision.retry_after_millis, step.retry_after_millis);
 }
 
 bool runs(const TierContext& c) {
@@ -117,6 +123,7 @@ Decision decide_invalid(const Observed& observed, const std::vector<api::FieldEr
         DeletePod{pod->metadata.label(names::label_tier),
                   {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
   }
+  for (auto& action : end_pulls(observed)) decision.actions.push_back(std::move(action));
   finish(observed, decision);
   return decision;
 }
@@ -131,12 +138,14 @@ Decision decide_teardown(const Observed& observed) {
   bool collector_acts =
       stack.metadata.has_finalizer("orphan") || stack.metadata.has_finalizer("foregroundDeletion");
   if (collector_acts) {
+    decision.actions = end_pulls(observed);
     decision.actions.push_back(SetFinalizer{false});
     return decision;
   }
   StackContext context(observed);
   decision.status.tiers.clear();
   step_tiers(context, decision, true);
+  take(decision, step_pulls(context));
   note_profiles(context, decision);
   bool any = false;
   const api::Pod* stuck = nullptr;
@@ -152,7 +161,7 @@ Decision decide_teardown(const Observed& observed) {
   complete_status(context, decision.status);
   finish(observed, decision);
   if (any) return decision;
-  decision.actions.clear();  // the object is about to go, and its status with it
+  decision.actions = end_pulls(observed);  // the object is about to go, and its status with it
   decision.events.clear();
   decision.actions.push_back(SetFinalizer{false});
   if (stuck)
@@ -176,6 +185,7 @@ Decision decide(const Observed& observed) {
   Decision decision;
   StackContext context(observed);
   step_tiers(context, decision, stack.spec.suspend);
+  take(decision, step_pulls(context));
   step_services(context, decision);
   note_profiles(context, decision);
   if (!stack.metadata.has_finalizer(names::finalizer)) decision.actions.push_back(SetFinalizer{true});

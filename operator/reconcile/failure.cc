@@ -107,6 +107,14 @@ bool needs_log(const api::Pod& pod, const api::TierStatus* last) {
   return !last || !last->last_failure || last->last_failure->time != ended_at(pod);
 }
 
+bool waits_for_image(const api::ContainerStatus& container) {
+  return one_of(container.waiting_reason, image_reasons);
+}
+
+bool waits_with_image(const api::ContainerStatus& container) {
+  return one_of(container.waiting_reason, config_reasons);
+}
+
 std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
   int64_t waited = now - admitted_at(pod);
   if (admitted_at(pod) == 0 || waited < start_patience_millis) return {};
@@ -120,9 +128,9 @@ std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
   }
   if (!pod.engine) return {};
   const api::ContainerStatus& engine = *pod.engine;
-  bool image = one_of(engine.waiting_reason, image_reasons);
+  bool image = waits_for_image(engine);
   bool creating = engine.waiting_reason == "ContainerCreating" && waited >= create_patience_millis;
-  if (!image && !creating && !one_of(engine.waiting_reason, config_reasons)) return {};
+  if (!image && !creating && !waits_with_image(engine)) return {};
   if (creating) failure.time = admitted_at(pod) + create_patience_millis;
   failure.failure_class = image ? names::failure_image_pull_failed : names::failure_container_not_created;
   std::string_view unsaid =

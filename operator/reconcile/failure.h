@@ -26,6 +26,10 @@ std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
 // Whether the reconciler needs the log of this pod to say why it ended.
 bool needs_log(const api::Pod& pod, const api::TierStatus* last);
 
+// What a container waits for: its image, which cannot be pulled; or something else, and its image is there.
+bool waits_for_image(const api::ContainerStatus& container);
+bool waits_with_image(const api::ContainerStatus& container);
+
 // What an admitted pod waits for that will not come by itself, such as an image that does not exist.
 std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now);
 // The kubelet, or the scheduler, tries again for so long before the load window is given to somebody else.

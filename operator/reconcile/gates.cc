@@ -60,13 +60,30 @@ std::string where(const TierContext& predecessor) {
   return fmt::format("{} ({} since {})", predecessor.tier->name, status->state, format_time(status->since));
 }
 
+// The kubelet tries again by itself, and the window is not for that.
+std::optional<Verdict> image_failed(const TierContext& c) {
+  if (!c.image.failed || c.image.present) return std::nullopt;
+  return Verdict{names::failure_image_pull_failed, c.image.message};
+}
+
+std::optional<Verdict> image_pulling(const TierContext& c) {
+  if (c.image.present) return std::nullopt;
+  return Verdict{names::reason_image_pulling, c.image.message};
+}
+
+bool awaits_image(const TierContext& c) {
+  bool may_start = !c.pod || stage_of(*c.pod) == PodStage::Gated;
+  return may_start && image_failed(c);
+}
+
 std::optional<Verdict> predecessors(const TierContext& c) {
   std::string waiting;
   for (const TierContext* predecessor : c.predecessors) {
     if (!predecessor->wanted || predecessor->serving()) continue;
-    // Without an explicit startAfter a tier that cannot run as the plan says, or for want of its model, holds
-    // nobody up.
-    bool not_soon = predecessor->cannot_run || held_back(*predecessor) || awaits_model(predecessor->current);
+    // Without an explicit startAfter a tier that cannot run as the plan says, or for want of its model or its
+    // image, holds nobody up.
+    bool not_soon = predecessor->cannot_run || held_back(*predecessor) ||
+                    awaits_model(predecessor->current) || awaits_image(*predecessor);
     if (c.tier->start_after.empty() && not_soon) continue;
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
@@ -145,12 +162,25 @@ const std::vector<Gate>& gates_before_pod() {
   return gates;
 }
 
+const std::vector<Gate>& gates_before_replacement() {
+  static const std::vector<Gate> gates = {
+      {"CannotRun", cannot_run},          // an error of the spec takes nothing away that serves
+      {"HeldBack", held_back},            // nor does what is known to fail
+      {"NodeNotReady", node_not_ready},   // a node that is away stops nothing, and starts nothing
+      {"ImagePullFailed", image_failed},  // an image that does not exist replaces nothing
+      {"ImagePulling", image_pulling},    // the old one serves while the new one is fetched
+  };
+  return gates;
+}
+
 const std::vector<Gate>& gates_before_window() {
   static const std::vector<Gate> gates = {
       {"NodeNotReady", node_not_ready},  // nothing hopeless sits in the window
-      {"BackOff", back_off},             // a failed start gives the window to the others first
-      {"Predecessor", predecessors},     // rule 4
-      {"Finalizer", finalizer},          // a tier that runs is stopped in order
+      {"ImagePullFailed", image_failed},
+      {"BackOff", back_off},            // a failed start gives the window to the others first
+      {"Predecessor", predecessors},    // rule 4
+      {"Finalizer", finalizer},         // a tier that runs is stopped in order
+      {"ImagePulling", image_pulling},  // nothing slow sits in the window
   };
   return gates;
 }

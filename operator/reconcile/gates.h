@@ -18,6 +18,8 @@ struct Gate {
 
 // Before there may be a pod at all.
 const std::vector<Gate>& gates_before_pod();
+// Before a pod that serves is stopped to be replaced: its successor could start.
+const std::vector<Gate>& gates_before_replacement();
 // With a gated pod in place, before it asks for the load window.
 const std::vector<Gate>& gates_before_window();
 

@@ -24,6 +24,8 @@ struct Observed {
   // Pods and Services with this stack's label in its namespace, whoever owns them.
   std::vector<Shared<api::Pod>> pods;
   std::vector<Shared<api::Service>> services;
+  // The same of pods that only pull an image; none of `pods` does.
+  std::vector<Shared<api::Pod>> pull_pods;
   std::vector<Shared<api::Node>> nodes;                 // all of the cluster's
   std::map<std::string, ProbeReading> probes;           // by pod uid
   std::map<std::string, engines::Diagnosis> diagnoses;  // of logs, by pod uid; none: nothing known in it

@@ -6,7 +6,12 @@
 
 namespace strix::reconcile {
 
+bool is_pull_pod(const api::Pod& pod) {
+  return pod.metadata.label(names::label_role) == names::role_pull;
+}
+
 PodStage stage_of(const api::Pod& pod) {
+  if (is_pull_pod(pod)) return PodStage::Ended;
   if (pod.terminal()) return PodStage::Ended;
   bool gated = std::find(pod.scheduling_gates.begin(), pod.scheduling_gates.end(), names::scheduling_gate) !=
                pod.scheduling_gates.end();

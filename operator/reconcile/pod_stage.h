@@ -23,6 +23,9 @@ enum class PodStage {
 
 PodStage stage_of(const api::Pod& pod);
 
+// Whether a pod only pulls an image: it runs no tier and holds nothing, whatever else it does.
+bool is_pull_pod(const api::Pod& pod);
+
 // Ungated and not ended: it holds, or is about to hold, memory.
 bool holds_memory(const api::Pod& pod);
 // Nothing else on the node may be started or stopped on purpose meanwhile.

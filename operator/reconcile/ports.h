@@ -84,7 +84,9 @@ class Cache {
   virtual ~Cache() = default;
   virtual Shared<api::InferenceStack> stack(const api::NamespacedName& name) const = 0;
   virtual std::vector<api::NamespacedName> stack_names() const = 0;
+  // Those that run tiers, and those that pull images for them.
   virtual std::vector<Shared<api::Pod>> pods_of_stack(const api::NamespacedName& stack) const = 0;
+  virtual std::vector<Shared<api::Pod>> pull_pods_of_stack(const api::NamespacedName& stack) const = 0;
   // Every pod with our labels whose annotation or assignment names this node, owned or orphaned.
   virtual std::vector<Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const = 0;
   virtual std::vector<Shared<api::Node>> nodes() const = 0;

@@ -42,19 +42,28 @@ StackReconciler::Memory& StackReconciler::memory_of(const api::NamespacedName& s
   return memories_[stack];
 }
 
-void StackReconciler::forget(const api::NamespacedName& stack) {
+// Its tiers' pods are the garbage collector's; orphans go on serving. Pods that pull are of no use to
+// anybody.
+PassResult StackReconciler::forget(const api::NamespacedName& stack) {
   for (const auto& node : board_.remove(stack)) ports_.wake_node(node);
   ports_.prober->watch(stack, {});
-  std::lock_guard lock(mutex_);
-  memories_.erase(stack);
+  {
+    std::lock_guard lock(mutex_);
+    memories_.erase(stack);
+  }
+  for (const auto& pod : ports_.cache->pull_pods_of_stack(stack)) {
+    const api::ObjectMeta& meta = pod->metadata;
+    if (meta.deleting()) continue;
+    Status done = ports_.cluster->delete_pod({meta.key(), meta.uid, meta.resource_version});
+    if (!done && done.error().kind != ErrorKind::NotFound)
+      return {{}, in_context(done.error(), "delete", pod_object(meta.key()))};
+  }
+  return {};
 }
 
 PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
   Shared<api::InferenceStack> stack = ports_.cache->stack(name);
-  if (!stack) {
-    forget(name);
-    return {};
-  }
+  if (!stack) return forget(name);
   Memory& memory = memory_of(name);
   Now now = ports_.clock();
   if (cache_lags(name, memory, now))
@@ -80,6 +89,8 @@ bool StackReconciler::cache_lags(const api::NamespacedName& name, Memory& memory
     }
     for (const auto& pod : ports_.cache->pods_of_stack(name))
       if (pod_object(pod->metadata.key()) == object) return pod->metadata.resource_version;
+    for (const auto& pod : ports_.cache->pull_pods_of_stack(name))
+      if (pod_object(pod->metadata.key()) == object) return pod->metadata.resource_version;
     for (const auto& service : ports_.cache->services_of_stack(name))
       if (service_object(service->metadata.name) == object) return service->metadata.resource_version;
     return "";
@@ -96,6 +107,7 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   observed.stack = std::move(stack);
   observed.plan = plan_of(*observed.stack, memory);
   observed.pods = ports_.cache->pods_of_stack(name);
+  observed.pull_pods = ports_.cache->pull_pods_of_stack(name);
   observed.services = ports_.cache->services_of_stack(name);
   observed.nodes = ports_.cache->nodes();
   for (const auto& pod : observed.pods)

@@ -62,7 +62,7 @@ class StackReconciler {
   };
 
   Memory& memory_of(const api::NamespacedName& stack);
-  void forget(const api::NamespacedName& stack);
+  PassResult forget(const api::NamespacedName& stack);
   bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
   Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
   Shared<planner::Plan> plan_of(const api::InferenceStack& stack, Memory& memory);

@@ -40,6 +40,11 @@ bool refused_by_plan(const TierContext& c) {
   return c.wanted && c.cannot_run && !runs;
 }
 
+bool is_held_back(const api::TierStatus& status) {
+  return status.state == state::given_up || status.state == state::quarantined ||
+         status.reason == names::reason_given_up || status.reason == names::reason_quarantined;
+}
+
 Count count_tiers(const StackContext& stack) {
   Count count;
   auto note = [](const api::TierStatus*& slot, const api::TierStatus* status) {
@@ -48,7 +53,9 @@ Count count_tiers(const StackContext& stack) {
   for (const auto& c : stack.tiers) {
     const api::TierStatus& status = *c.current;
     if (c.wanted) ++count.resident;
-    if (c.wanted && status.state == state::ready) ++count.ready;
+    // Serves, but not what is wanted now: its change waits for something.
+    bool outdated = status.state == state::ready && c.pod && !c.pod_is_current();
+    if (c.wanted && status.state == state::ready && !outdated) ++count.ready;
     if (c.pod && c.pod_is_ours()) ++count.running;
     bool refused = refused_by_plan(c);
     if (refused && !count.first_refused) count.first_refused = &c;
@@ -60,9 +67,8 @@ Count count_tiers(const StackContext& stack) {
     if (status.state == state::stopping || status.state == state::draining)
       note(count.first_stopping, &status);
     if (status.state == state::not_answering) note(count.first_silent, &status);
-    if (c.wanted && status.state == state::waiting) note(count.first_waiting, &status);
-    if (c.wanted && (status.state == state::given_up || status.state == state::quarantined))
-      note(count.first_held_back, &status);
+    if (c.wanted && (outdated || status.state == state::waiting)) note(count.first_waiting, &status);
+    if (c.wanted && is_held_back(status)) note(count.first_held_back, &status);
   }
   count.running += static_cast<int>(stack.leftovers.size());
   return count;
@@ -106,7 +112,8 @@ Condition memory_condition(const StackContext& stack, const Count& count) {
 }
 
 std::string_view held_back_reason(const api::TierStatus& tier) {
-  return tier.state == state::quarantined ? names::reason_quarantined : names::reason_given_up;
+  bool quarantined = tier.state == state::quarantined || tier.reason == names::reason_quarantined;
+  return quarantined ? names::reason_quarantined : names::reason_given_up;
 }
 
 // The one reason for Ready being False, the most telling first.
@@ -216,6 +223,9 @@ void tier_events(const api::TierStatus* before, const api::TierStatus& after, st
   if (differs && !(before && before->reason == after.reason))
     events.push_back(
         {true, std::string(after.reason), "Probe", fmt::format("tier {}: {}", after.name, after.message)});
+  bool no_image = after.reason == names::failure_image_pull_failed && after.state != state::back_off;
+  if (no_image && !(before && before->reason == after.reason))
+    events.push_back({true, after.reason, "Pull", fmt::format("tier {}: {}", after.name, after.message)});
   if (before && before->state == after.state) return;
   if (after.state == state::ready) {
     events.push_back(

@@ -36,6 +36,14 @@ struct NodeMatch {
   const api::Node* one() const { return matches.size() == 1 ? matches.front().get() : nullptr; }
 };
 
+// Of a tier's image on its node.
+struct ImageView {
+  bool present = false;
+  bool failed = false;   // it could not be pulled, and is tried again
+  std::string message;   // what it waits for; empty where it is present
+  std::string pull_pod;  // the name of the pod that pulls it, whether there is one or not
+};
+
 struct TierContext {
   const Observed* observed = nullptr;
   const api::Tier* tier = nullptr;
@@ -49,6 +57,7 @@ struct TierContext {
   bool resident = false;  // the plan has it run, and `claim` is what it then holds
   planner::Effective effective;
   const planner::TierPlan* planned = nullptr;    // null: nobody planned it
+  ImageView image;                               // of a node that is known
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
   std::optional<Verdict> cannot_run;  // as the plan says: by its own numbers, or by its combination
   std::optional<std::string> parked;  // the plan's sentence: it fits, but not beside those that come first

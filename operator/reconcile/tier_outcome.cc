@@ -56,12 +56,14 @@ void look_again(TierOutcome& outcome, int64_t millis) {
 }
 
 void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
-  if (c.pod->pod_ip.empty() || c.tier->port == 0) return;
+  if (c.pod->pod_ip.empty() || (c.tier->port == 0 && c.pod->engine_port == 0)) return;
   ProbeTarget target;
   target.uid = c.pod->metadata.uid;
   target.stack = c.observed->stack->metadata.key();
   target.pod_ip = c.pod->pod_ip;
   target.tier = *c.tier;
+  // A pod that is being replaced listens where it was told to, whatever the spec says now.
+  if (c.pod->engine_port != 0) target.tier.port = c.pod->engine_port;
   auto key = c.observed->api_keys.find(c.tier->name);
   if (key != c.observed->api_keys.end()) target.api_key = key->second;
   target.was_serving = stage_of(*c.pod) == PodStage::Serving || draining;

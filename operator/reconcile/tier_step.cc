@@ -211,17 +211,28 @@ TierOutcome terminating(const TierContext& c) {
   return outcome;
 }
 
+// Its successor could not start now: what serves goes on serving, as it was made.
+TierOutcome replace(const TierContext& c) {
+  auto wait =
+      stage_of(*c.pod) == PodStage::Serving ? first_that_holds(gates_before_replacement(), c) : std::nullopt;
+  if (wait) {
+    TierOutcome outcome = running(c);
+    if (outcome.status.state == state::ready)
+      say(c, outcome, state::ready, wait->reason, "serves on as it was before the change: " + wait->message);
+    return outcome;
+  }
+  TierOutcome outcome = step_down(c, true);
+  if (outcome.status.state == state::off) outcome.status.state = state::stopping;
+  return outcome;
+}
+
 }  // namespace
 
 TierOutcome step_up(const TierContext& c) {
   if (!c.pod || !c.pod_is_ours()) return without_pod(c);
   PodStage stage = stage_of(*c.pod);
   if (stage == PodStage::Terminating || c.pod->metadata.deleting()) return terminating(c);
-  if (!c.pod_is_current()) {
-    TierOutcome outcome = step_down(c, true);
-    if (outcome.status.state == state::off) outcome.status.state = state::stopping;
-    return outcome;
-  }
+  if (!c.pod_is_current()) return replace(c);
   if (stage == PodStage::Gated) return gated(c);
   if (stage == PodStage::Ended) return ended(c);
   TierOutcome outcome = stage == PodStage::Loading ? loading(c) : running(c);

@@ -42,7 +42,9 @@ TEST_CASE("metadata is read, without what only costs memory") {
 
 TEST_CASE("a pod is read with its gates, its conditions and only the container called engine") {
   auto document = test::parse(R"({"metadata":{"name":"p"},"spec":{"nodeName":"n1",
-    "schedulingGates":[{"name":"inference.strix.dev/load-window"}],"terminationGracePeriodSeconds":60},
+    "schedulingGates":[{"name":"inference.strix.dev/load-window"}],"terminationGracePeriodSeconds":60,
+    "containers":[{"name":"proxy","image":"p:1","ports":[{"containerPort":9}]},
+                  {"name":"engine","image":"e:1","ports":[{"containerPort":8001}]}]},
     "status":{"phase":"Running","reason":"r","message":"m","podIP":"10.0.0.7",
       "conditions":[{"type":"Ready","status":"False","reason":"ReadinessGatesNotReady","message":"x",
                      "lastTransitionTime":"2026-02-03T04:05:06Z"}],
@@ -54,6 +56,8 @@ TEST_CASE("a pod is read with its gates, its conditions and only the container c
   CHECK(pod->scheduling_gates == std::vector<std::string>{"inference.strix.dev/load-window"});
   CHECK(pod->termination_grace_seconds == 60);
   CHECK(pod->pod_ip == "10.0.0.7");
+  CHECK(pod->image == "e:1");
+  CHECK(pod->engine_port == 8001);
   CHECK_FALSE(pod->terminal());
   REQUIRE(pod->condition("Ready"));
   CHECK(pod->condition("Ready")->last_transition != 0);
@@ -79,11 +83,13 @@ TEST_CASE("a container that ended or waits is read with why") {
   CHECK(pod->engine->finished - pod->engine->started == 30000);
 
   auto waiting = test::parse(R"({"metadata":{"name":"p"},"status":{"phase":"Pending","containerStatuses":[
-    {"name":"engine","state":{"waiting":{"reason":"ImagePullBackOff","message":"no such image"}}}]}})");
+    {"name":"engine","imageID":"docker.io/x@sha256:ab",
+     "state":{"waiting":{"reason":"ImagePullBackOff","message":"no such image"}}}]}})");
   pod = api::decode_pod(waiting.root());
   REQUIRE(pod->engine);
   CHECK(pod->engine->waiting_reason == "ImagePullBackOff");
   CHECK(pod->engine->waiting_message == "no such image");
+  CHECK(pod->engine->image_id == "docker.io/x@sha256:ab");
 }
 
 TEST_CASE("a pod that is only a name is read with defaults") {
@@ -98,6 +104,7 @@ TEST_CASE("a node is read with readiness, boot id, memory and extended resources
   auto document = test::parse(R"({"metadata":{"name":"n1","labels":{"kubernetes.io/hostname":"h"},
     "annotations":{"big":"x"}},"spec":{"unschedulable":true},"status":{"nodeInfo":{"bootID":"b1"},
     "conditions":[{"type":"MemoryPressure","status":"True"},{"type":"Ready","status":"True","message":"ok"}],
+    "images":[{"names":["x@sha256:ab","x:1"]},{"sizeBytes":1}],
     "allocatable":{"cpu":"16","memory":"128000000Ki","pods":"110","squat.ai/dri":"4",
     "bad.example/x":"many"}}})");
   auto node = api::decode_node(document.root());
@@ -108,6 +115,7 @@ TEST_CASE("a node is read with readiness, boot id, memory and extended resources
   CHECK(node->unschedulable);
   CHECK(node->metadata.label("kubernetes.io/hostname") == "h");
   CHECK(node->metadata.annotations.empty());
+  CHECK(node->images == std::vector<std::string>{"x@sha256:ab", "x:1"});
   CHECK(node->allocatable ==
         std::map<std::string, int64_t>{{"memory", 128000000LL * 1024}, {"squat.ai/dri", 4}});
 }

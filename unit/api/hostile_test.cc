@@ -29,8 +29,7 @@ std::string line_after(const std::string& text, const std::string& prefix) {
 std::vector<Hostile> all_hostile() {
   std::vector<Hostile> all;
   std::string folder = "unit/api/hostile";
-  for (const auto& entry :
-       std::filesystem::directory_iterator(fake::source_dir() + "/" + folder)) {
+  for (const auto& entry : std::filesystem::directory_iterator(fake::source_dir() + "/" + folder)) {
     Hostile hostile;
     hostile.name = entry.path().filename();
     hostile.text = test::read_source(folder + "/" + hostile.name);

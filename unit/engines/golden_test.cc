@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "catch.h"
 #include "decision_log.h"
+#include "engines/pull_pod.h"
 #include "pretty.h"
 #include "source_dir.h"
 
@@ -40,6 +41,15 @@ TEST_CASE("the decision log's pods are as their golden files say, with both devi
                    test::pretty(pod.body));
     }
   }
+}
+
+TEST_CASE("the pod that pulls an image is as its golden file says") {
+  auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
+  engines::PullInput input{stack,
+                           {stack.spec.nodes[0], "strix-halo", "strix-halo"},
+                           engines::image_of(stack.spec, stack.spec.tiers[0]),
+                           engines::PullPolicy::Always};
+  check_golden("pull.pod.json", test::pretty(engines::render_pull_pod(input)));
 }
 
 TEST_CASE("the decision log's Services are as their golden files say") {

@@ -177,9 +177,13 @@ TEST_CASE("ports, images and pull policy are as declared") {
   auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
   auto plain = render(test::pod_input(stack, utility));
   CHECK(plain.container()["image"].string_or("") == "ghcr.io/ggml-org/llama.cpp:server");
-  CHECK_FALSE(plain.container()["imagePullPolicy"].exists());
+  // What pulls is another pod, before.
+  CHECK(plain.container()["imagePullPolicy"].string_or("") == "IfNotPresent");
   CHECK_FALSE(plain.container()["ports"].at(0)["hostPort"].exists());
   CHECK_FALSE(plain.container()["command"].exists());
+  stack.spec.tiers[utility].image_pull_policy = "Always";
+  CHECK(render(test::pod_input(stack, utility)).container()["imagePullPolicy"].string_or("") ==
+        "IfNotPresent");
   stack.spec.tiers[utility].image = "localhost/llama:1";
   stack.spec.tiers[utility].image_pull_policy = "Never";
   stack.spec.tiers[utility].host_port = 18012;

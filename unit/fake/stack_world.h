@@ -26,6 +26,10 @@ using reconcile::PodStage;
 
 inline constexpr WallMillis noon = 1'770'120'000'000;  // 2026-02-03T12:00:00Z
 
+// Of tags that are not pulled again where they are; every node has them.
+inline constexpr const char* vllm_image = "docker.io/kyuz0/vllm-therock-gfx1151:stable";
+inline constexpr const char* llamacpp_image = "ghcr.io/ggml-org/llama.cpp:server";
+
 inline api::NodeProfile halo_profile() {
   api::NodeProfile profile;
   profile.gfx_target = "gfx1151";
@@ -45,6 +49,7 @@ inline api::Node a_node(const std::string& name = "strix-halo") {
   node.ready = true;
   node.ready_message = "kubelet is posting ready status";
   node.boot_id = "boot-1";
+  node.images = {vllm_image, llamacpp_image};
   node.allocatable["squat.ai/dri"] = 8;
   return node;
 }
@@ -180,6 +185,7 @@ struct StackWorld {
   api::InferenceStack stack;
   std::list<api::Node> nodes;
   std::list<api::Pod> pods;
+  std::list<api::Pod> pull_pods;
   std::list<api::Service> services;
   std::map<std::string, reconcile::ProbeReading> probes;  // by pod uid
   std::map<std::string, engines::Diagnosis> diagnoses;    // by pod uid
@@ -199,8 +205,8 @@ struct StackWorld {
     stack.metadata.generation = 3;
     stack.metadata.created = noon - 3'600'000;
     stack.metadata.finalizers = {std::string(names::finalizer)};
-    stack.spec.vllm.image = "docker.io/kyuz0/vllm-therock-gfx1151:latest";
-    stack.spec.llamacpp.image = "ghcr.io/ggml-org/llama.cpp:server";
+    stack.spec.vllm.image = vllm_image;
+    stack.spec.llamacpp.image = llamacpp_image;
     stack.spec.nodes = {a_stack_node("halo", "strix-halo")};
     for (int i = 0; i < tiers; ++i)
       stack.spec.tiers.push_back(a_gpu_tier(tier_names[i], 8001 + i, 100 + 50 * i));
@@ -294,6 +300,7 @@ struct StackWorld {
     observed.policy = policy;
     observed.stack = std::make_shared<const api::InferenceStack>(stack);
     for (const auto& pod : pods) observed.pods.push_back(std::make_shared<const api::Pod>(pod));
+    for (const auto& pod : pull_pods) observed.pull_pods.push_back(std::make_shared<const api::Pod>(pod));
     for (const auto& service : services)
       observed.services.push_back(std::make_shared<const api::Service>(service));
     for (const auto& node : nodes) observed.nodes.push_back(std::make_shared<const api::Node>(node));

@@ -377,11 +377,10 @@ TEST_CASE("refusals are counted by cause and waited out, and the watch goes on w
 TEST_CASE("a watch whose server is behind another lists again") {
   Fixture f;
   f.synced();
-  f.world.end(http::Response{
-      504,
-      R"({"kind":"Status","code":504,"reason":"Timeout",)"
-      R"("message":"Too large resource version: 10, current: 9"})",
-      1});
+  f.world.end(http::Response{504,
+                             R"({"kind":"Status","code":504,"reason":"Timeout",)"
+                             R"("message":"Too large resource version: 10, current: 9"})",
+                             1});
   CHECK(f.restarts("TooLargeResourceVersion") == 1);
   f.world.advance(1'000);
   CHECK(f.world.lists.size() == 1);

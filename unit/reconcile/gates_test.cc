@@ -79,8 +79,9 @@ TEST_CASE("the gates before a pod, in order") {
 }
 
 TEST_CASE("the gates before the load window, in order") {
-  CHECK(names_of(gates_before_window()) ==
-        std::vector<std::string>{"NodeNotReady", "BackOff", "Predecessor", "Finalizer"});
+  CHECK(names_of(gates_before_window()) == std::vector<std::string>{"NodeNotReady", "ImagePullFailed",
+                                                                    "BackOff", "Predecessor", "Finalizer",
+                                                                    "ImagePulling"});
 }
 
 TEST_CASE("each gate before a pod holds alone, for its own reason") {

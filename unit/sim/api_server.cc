@@ -50,6 +50,7 @@ PodSpec read_spec(json::Value body) {
   json::Value selector = body["spec"]["nodeSelector"], engine = body["spec"]["containers"].at(0);
   spec.hostname = selector["kubernetes.io/hostname"].string_or("");
   spec.host_bytes = parse_quantity(engine["resources"]["requests"]["memory"].string_or("0")).value_or(0);
+  spec.always_pulls = engine["imagePullPolicy"].string_or("") == "Always";
   std::string before;
   engine["args"].for_each([&](json::Value argument) {
     std::string text = argument.string_or("");

@@ -53,6 +53,7 @@ struct PodSpec {
   int gpu_fraction_milli = 0;  // as the engine's own flag has it
   int64_t host_bytes = 0;
   int64_t context_length_tokens = 0;
+  bool always_pulls = false;
 };
 
 // What the garbage collector puts on an owner for as long as it has to act.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "engines/image.h"
 #include "planner/claim.h"
 #include "reconcile/pod_stage.h"
 
@@ -183,19 +184,29 @@ std::vector<api::NamespacedName> DefectiveCache::stack_names() const {
 std::vector<Shared<api::Pod>> DefectiveCache::pods_of_stack(const api::NamespacedName& stack) const {
   return seen(world_, identity_, Eyes::Stack, inner_.pods_of_stack(stack));
 }
+std::vector<Shared<api::Pod>> DefectiveCache::pull_pods_of_stack(const api::NamespacedName& stack) const {
+  return inner_.pull_pods_of_stack(stack);
+}
 std::vector<Shared<api::Pod>> DefectiveCache::pods_of_node(const std::string& node) const {
   return seen(world_, identity_, Eyes::Ledger, inner_.pods_of_node(node));
 }
 std::vector<Shared<api::Node>> DefectiveCache::nodes() const {
-  if (world_.defect != Defect::OverlooksNode) return inner_.nodes();
-  std::vector<Shared<api::Node>> rosy;
-  for (const auto& node : inner_.nodes()) {
+  auto nodes = inner_.nodes();
+  if (world_.defect != Defect::OverlooksNode && world_.defect != Defect::ImagesEverywhere) return nodes;
+  for (auto& node : nodes) {
     api::Node copy = *node;
-    copy.ready = true;
-    copy.unschedulable = false;
-    rosy.push_back(std::make_shared<const api::Node>(std::move(copy)));
+    if (world_.defect == Defect::OverlooksNode) {
+      copy.ready = true;
+      copy.unschedulable = false;
+    } else {
+      for (const auto& name : inner_.stack_names())
+        if (auto stack = inner_.stack(name))
+          for (const auto& tier : stack->spec.tiers)
+            copy.images.push_back(engines::full_image_name(engines::image_of(stack->spec, tier)));
+    }
+    node = std::make_shared<const api::Node>(std::move(copy));
   }
-  return rosy;
+  return nodes;
 }
 std::vector<Shared<api::Service>> DefectiveCache::services_of_stack(const api::NamespacedName& stack) const {
   return inner_.services_of_stack(stack);

@@ -47,9 +47,7 @@ struct Fiber::Context {
 #if defined(__SANITIZE_THREAD__)
   void* tsan_inside = __tsan_create_fiber(0);
   void* tsan_outside = nullptr;
-  ~Context() {
-    __tsan_destroy_fiber(tsan_inside);
-  }
+  ~Context() { __tsan_destroy_fiber(tsan_inside); }
 #endif
 };
 

@@ -40,7 +40,7 @@ LaggingCache::LaggingCache(World& world, uint64_t seed, const std::string& name,
               const api::Pod& pod = after ? *after : *before;
               bool made = !before && reconcile::stage_of(pod) == reconcile::PodStage::Gated;
               (made ? wakes_.stack_later : wakes_.stack)(stack_of(pod));
-              std::string node = reconcile::node_of(pod);
+              std::string node = reconcile::is_pull_pod(pod) ? "" : reconcile::node_of(pod);
               if (!node.empty()) wakes_.node(node);
             }),
       nodes_(world, world.server.nodes, dice_,
@@ -78,13 +78,21 @@ std::vector<api::NamespacedName> LaggingCache::stack_names() const {
 }
 
 std::vector<Shared<api::Pod>> LaggingCache::pods_of_stack(const api::NamespacedName& stack) const {
-  return labelled(pods_, stack);
+  auto found = labelled(pods_, stack);
+  std::erase_if(found, [](const auto& pod) { return reconcile::is_pull_pod(*pod); });
+  return found;
+}
+
+std::vector<Shared<api::Pod>> LaggingCache::pull_pods_of_stack(const api::NamespacedName& stack) const {
+  auto found = labelled(pods_, stack);
+  std::erase_if(found, [](const auto& pod) { return !reconcile::is_pull_pod(*pod); });
+  return found;
 }
 
 std::vector<Shared<api::Pod>> LaggingCache::pods_of_node(const std::string& node) const {
   std::vector<Shared<api::Pod>> found;
   for (const auto& [key, pod] : pods_.objects())
-    if (reconcile::node_of(*pod) == node) found.push_back(pod);
+    if (!reconcile::is_pull_pod(*pod) && reconcile::node_of(*pod) == node) found.push_back(pod);
   return found;
 }
 

@@ -34,6 +34,7 @@ class LaggingCache : public reconcile::Cache {
   Shared<api::InferenceStack> stack(const api::NamespacedName& name) const override;
   std::vector<api::NamespacedName> stack_names() const override;
   std::vector<Shared<api::Pod>> pods_of_stack(const api::NamespacedName& stack) const override;
+  std::vector<Shared<api::Pod>> pull_pods_of_stack(const api::NamespacedName& stack) const override;
   std::vector<Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const override;
   std::vector<Shared<api::Node>> nodes() const override;
   std::vector<Shared<api::Service>> services_of_stack(const api::NamespacedName& stack) const override;

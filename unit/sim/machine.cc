@@ -4,6 +4,7 @@
 
 #include "api/names.h"
 #include "planner/claim.h"
+#include "reconcile/pod_stage.h"
 
 namespace strix::sim {
 
@@ -26,13 +27,15 @@ Machine::Machine(Timeline& time, Story& story, ApiServer& server, const Plan& pl
       rates_(plan.rates),
       dice_(plan.seed, fmt::format("machine{}", index)),
       name_(fmt::format("box{}", index)),
-      profile_(plan.machines[static_cast<size_t>(index)]) {
+      profile_(plan.machines[static_cast<size_t>(index)]),
+      images_(time, story, server, plan, name_) {
   api::Node node;
   node.metadata.name = name_;
   node.metadata.labels[hostname_label] = name_;
   node.allocatable["squat.ai/dri"] = 8;
   node.ready = true;
   node.boot_id = "boot-1";
+  node.images = images_.listed();
   server_.put_node(node);
 }
 
@@ -94,6 +97,7 @@ void Machine::sync(const api::NamespacedName& key) {
     if (process.pod == key && gone && !process.dead) terminate(process, 30);
   }
   if (!pod || pod->node_name != name_) return;
+  if (reconcile::is_pull_pod(*pod)) return images_.sync(*pod);
   EngineProcess* process = process_of(pod->metadata.uid);
   bool deleting = pod->metadata.deleting();
   if (process && !process->dead) {
@@ -274,6 +278,7 @@ void Machine::post(bool ready, const std::string& message) {
 
 void Machine::go_down(int64_t millis) {
   down_until_ = std::max(down_until_, time_.boot() + millis);
+  images_.go_down();
   time_.after(dice_.between(1'000, 40'000), [this] {
     if (down()) post(false, "Kubelet stopped posting node status.");
   });
@@ -323,6 +328,7 @@ void Machine::cordon(bool unschedulable) {
 
 void Machine::be_calm() {
   calm_ = true;
+  images_.be_calm();
   down_until_ = std::min(down_until_, time_.boot());
   cordon(false);
   come_back();

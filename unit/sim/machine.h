@@ -8,6 +8,7 @@
 
 #include "probe/machine.h"
 #include "sim/api_server.h"
+#include "sim/image_store.h"
 #include "sim/plan.h"
 
 namespace strix::sim {
@@ -52,6 +53,7 @@ class Machine {
   // --- what is true
   const std::string& name() const { return name_; }
   const api::NodeProfile& profile() const { return profile_; }
+  bool has_image(const std::string& image) const { return images_.has(image); }
   const std::list<EngineProcess>& processes() const { return processes_; }
   const EngineProcess* find(const std::string& uid) const;
   probe::Answer answer(const std::string& uid, probe::AskKind kind);
@@ -81,6 +83,7 @@ class Machine {
   Random dice_;
   std::string name_;
   api::NodeProfile profile_;
+  ImageStore images_;
   std::list<EngineProcess> processes_;
   BootMillis down_until_ = 0;
   int64_t epoch_ = 0;  // counts changes of the pool that others can measure

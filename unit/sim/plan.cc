@@ -31,6 +31,7 @@ constexpr std::string_view defect_names[] = {"None",
                                              "CreatesUngated",
                                              "ForgetsReserved",
                                              "WritesForever",
+                                             "ImagesEverywhere",
                                              "NeverRetries",
                                              "ClaimsFirst",
                                              "MakesEvictablePods",
@@ -39,10 +40,11 @@ constexpr std::string_view defect_names[] = {"None",
 static_assert(std::size(defect_names) == static_cast<size_t>(Defect::Count));
 
 constexpr std::string_view trouble_names[] = {
-    "EditFraction",     "SwapFractions",    "EditContext",  "EditBack",       "SwitchTier", "Suspend",
-    "DeleteBackground", "DeleteForeground", "DeleteOrphan", "ForceDeletePod", "DeletePod",  "ForeignPod",
-    "KillEngine",       "SilenceEngine",    "WedgeEngine",  "JamEngine",      "RebootNode", "StallKubelet",
-    "CordonNode",       "CrashOperator",    "LoseLease",    "SetClock",       "BreakApi",   "StopWatch"};
+    "EditFraction",   "EditImage", "SwapFractions",    "EditContext",      "EditBack",
+    "SwitchTier",     "Suspend",   "DeleteBackground", "DeleteForeground", "DeleteOrphan",
+    "ForceDeletePod", "DeletePod", "ForeignPod",       "KillEngine",       "SilenceEngine",
+    "WedgeEngine",    "JamEngine", "RebootNode",       "StallKubelet",     "CordonNode",
+    "CrashOperator",  "LoseLease", "SetClock",         "BreakApi",         "StopWatch"};
 static_assert(std::size(trouble_names) == static_cast<size_t>(Trouble::Count));
 
 api::NodeProfile machine(Random& dice) {
@@ -140,6 +142,7 @@ Rates rates(Random& dice) {
   rates.ignore_term = some(500);
   rates.leak = some(600);
   rates.rejected = some(40);
+  rates.pull = some(400);
   return rates;
 }
 
@@ -201,7 +204,8 @@ std::vector<std::pair<std::string_view, int64_t*>> named(Rates& r) {
           {"hang_loading", &r.hang_loading},
           {"ignore_term", &r.ignore_term},
           {"leak", &r.leak},
-          {"rejected", &r.rejected}};
+          {"rejected", &r.rejected},
+          {"pull", &r.pull}};
 }
 
 }  // namespace

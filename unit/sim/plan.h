@@ -36,6 +36,7 @@ enum class Defect {
   CreatesUngated,          // pods are made without the scheduling gate
   ForgetsReserved,         // what serves counts as nothing in the ledger
   WritesForever,           // every pass writes a status
+  ImagesEverywhere,        // every node is believed to have every image
   NeverRetries,            // a pass that asks to be called again is not
   ClaimsFirst,             // a stack that wants to stop one tier and start another starts first
   MakesEvictablePods,      // pods do not tolerate a kubelet that stalls
@@ -47,6 +48,7 @@ std::string_view to_string(Defect defect);
 
 enum class Trouble {
   EditFraction,      // one tier's share of the GPU, or its memory
+  EditImage,         // one tier's, to one that is nowhere yet
   SwapFractions,     // of two tiers, in one edit
   EditContext,       // one tier's context length
   EditBack,          // an invalid spec, and back after a while
@@ -90,7 +92,7 @@ struct Rates {
   int64_t slow_request = 0;
   int64_t crash = 0;  // at any one write
   int64_t slow_watch = 0, relist = 0, repeat_event = 0;
-  int64_t die_loading = 0, hang_loading = 0, ignore_term = 0, leak = 0, rejected = 0;
+  int64_t die_loading = 0, hang_loading = 0, ignore_term = 0, leak = 0, rejected = 0, pull = 0;
 };
 
 struct Plan {

@@ -118,6 +118,10 @@ void Rules::admitted(const api::Pod& pod, const Facts& facts) {
   if (Machine* machine = world_.machine(reconcile::node_of(pod)))
     vanished_ended(pod, *machine, facts.pods_listed);
   node_fit(pod);
+  if (const Machine* machine = world_.machine(reconcile::node_of(pod));
+      machine && !machine->has_image(pod.image))
+    fail("1 one load window per node", fmt::format("lets in {}, whose image {} is not on {}",
+                                                   pod.metadata.key().text(), pod.image, machine->name()));
   still_wanted(pod, facts);
   released_first(pod, facts);
   order_kept(pod);
@@ -187,7 +191,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   if (before.metadata.uid != given.uid)
     return fail("6 deletes carry preconditions", "deletes another " + name + " than it saw");
   ours(before, "deletes");
-  if (before.metadata.deleting()) return;
+  if (before.metadata.deleting() || reconcile::is_pull_pod(before)) return;
   PodStage stage = reconcile::stage_of(before);
   if (stage == PodStage::Serving || stage == PodStage::NotAnswering)
     return fail("9 drain before a voluntary stop", "deletes " + name + " without a drain");

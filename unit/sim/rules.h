@@ -68,6 +68,7 @@ class Rules {
     bool holds_window = false, by_operator = false, by_late_drain = false, vanished = false, serving = false;
     BootMillis created_at = 0, vanished_at = 0;
   };
+  void created_pull(const api::Pod& pod, const std::string& body);
   void window_free(const api::Pod& pod, BootMillis listed, bool drains);
   void vanished_ended(const api::Pod& pod, const Machine& machine, BootMillis listed);
   void stuck_free(const api::Pod& pod, BootMillis listed);

@@ -13,6 +13,8 @@ namespace strix::sim {
 
 namespace {
 
+constexpr const char* gpu_resource = "squat.ai/dri";
+
 bool tolerates(json::Value pod, const char* taint) {
   bool found = false;
   pod["spec"]["tolerations"].for_each([&](json::Value one) {
@@ -24,8 +26,19 @@ bool tolerates(json::Value pod, const char* taint) {
 
 }  // namespace
 
+// A pod that pulls is none that a Service, a ledger or a device plugin could take for a tier's.
+void Rules::created_pull(const api::Pod& pod, const std::string& body) {
+  auto document = json::Document::parse(body);
+  json::Value engine = document->root()["spec"]["containers"].at(0);
+  bool plain = pod.metadata.label(names::label_tier).empty() && !engine["ports"].exists() &&
+               !engine["resources"]["requests"][gpu_resource].exists() &&
+               pod.metadata.annotation(names::annotation_claim).empty();
+  if (!plain) fail("1 one load window per node", pod.metadata.key().text() + " does more than pull");
+}
+
 void Rules::created(const api::Pod& pod, const std::string& body) {
   std::string name = pod.metadata.key().text();
+  if (reconcile::is_pull_pod(pod)) return created_pull(pod, body);
   if (pod.scheduling_gates.empty())
     fail("1 one load window per node", name + " was made without the scheduling gate");
   auto document = json::Document::parse(body);

@@ -14,6 +14,11 @@ namespace {
 
 const char* const rule = "10 it settles";
 
+bool says_ready(const api::InferenceStack& stack) {
+  const api::Condition* ready = api::find_condition(stack.status.conditions, names::condition_ready);
+  return ready && ready->status == "True";
+}
+
 bool runs(World& world, const api::InferenceStack& stack, const std::string& tier) {
   Shared<api::Pod> pod =
       world.server.pods.find({stack.metadata.namespace_, stack.metadata.name + "-" + tier});
@@ -62,8 +67,7 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
   if (stack.status.observed_generation != stack.metadata.generation)
     return fail(rule, fmt::format("status of {} speaks of generation {}, not {}", name,
                                   stack.status.observed_generation, stack.metadata.generation));
-  const api::Condition* ready = api::find_condition(stack.status.conditions, names::condition_ready);
-  bool says_ready = ready && ready->status == "True", all_run = true;
+  bool all_run = true, ready = says_ready(stack);
   planner::Plan plan = planner::plan_of_spec(stack.spec);
   for (const auto& tier : stack.spec.tiers) {
     bool parked = plan.tier(tier.name)->state == planner::TierState::Parked;
@@ -80,12 +84,15 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
     if (wanted && !running && !excused(stack, *status))
       return fail(rule, fmt::format("{} of {} does not serve: {} {}: {}", tier.name, name, status->state,
                                     status->reason, status->message));
-    all_run = all_run && (!wanted || running);
+    bool outdated = status->message.starts_with("serves on as it was before the change");
+    auto state = plan.tier(tier.name)->state;
+    if (outdated && state != planner::TierState::Error && state != planner::TierState::Refused)
+      return fail(rule, fmt::format("{} of {} was not replaced: {}", tier.name, name, status->message));
+    all_run = all_run && (!wanted || (running && !outdated));
   }
-  if (says_ready != all_run)
-    fail("9 truth in status",
-         fmt::format("{} says Ready={}, and its tiers {}", name, says_ready ? "True" : "False",
-                     all_run ? "serve" : "do not all serve"));
+  if (ready != all_run)
+    fail("9 truth in status", fmt::format("{} says Ready={}, and its tiers {}", name,
+                                          ready ? "True" : "False", all_run ? "serve" : "do not all serve"));
 }
 
 void Rules::check_settled() {
@@ -94,6 +101,9 @@ void Rules::check_settled() {
     bool ownerless = !pod->metadata.controller();
     if (!ownerless && !owner_of(*pod) && pod->metadata.controller()->kind == names::kind)
       fail(rule, "pod " + key.text() + " outlives its stack");
+    Shared<api::InferenceStack> waiting = reconcile::is_pull_pod(*pod) ? owner_of(*pod) : nullptr;
+    if (reconcile::is_pull_pod(*pod) && (!waiting || says_ready(*waiting)))
+      fail(rule, "pod " + key.text() + " is left, and nobody waits for its image");
     if (pod->metadata.deleting()) fail(rule, "pod " + key.text() + " is still going");
   }
 }

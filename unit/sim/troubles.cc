@@ -49,6 +49,9 @@ void Troubles::edit(const Incident& incident) {
     } else if (incident.trouble == Trouble::EditFraction) {
       one.requests.memory = fmt::format("{}Gi", 1 + incident.amount % 40);
       told(fmt::format("memory of {} is {}", one.name, one.requests.memory));
+    } else if (incident.trouble == Trouble::EditImage) {
+      one.image = fmt::format("example.com/engine:{}", incident.amount % 3);
+      told(fmt::format("image of {} is {}", one.name, one.image));
     } else if (incident.trouble == Trouble::SwapFractions) {
       std::vector<api::Tier*> gpu;
       for (auto& other : spec.tiers)
@@ -201,6 +204,7 @@ void Troubles::operators(const Incident& incident) {
 void Troubles::befall(const Incident& incident) {
   switch (incident.trouble) {
     case Trouble::EditFraction:
+    case Trouble::EditImage:
     case Trouble::SwapFractions:
     case Trouble::EditContext:
     case Trouble::EditBack:
