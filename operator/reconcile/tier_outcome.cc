@@ -67,7 +67,9 @@ void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
   auto key = c.observed->api_keys.find(c.tier->name);
   if (key != c.observed->api_keys.end()) target.api_key = key->second;
   target.was_serving = stage_of(*c.pod) == PodStage::Serving || draining;
-  target.was_silent = stage_of(*c.pod) == PodStage::NotAnswering;
+  // One whose stop was called off has to answer before it serves, and may have hung in its drain.
+  target.was_silent =
+      stage_of(*c.pod) == PodStage::NotAnswering || (stage_of(*c.pod) == PodStage::Draining && !draining);
   target.draining = draining;
   outcome.target = std::move(target);
 }

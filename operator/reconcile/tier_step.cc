@@ -27,6 +27,16 @@ std::string_view back_off_state(std::string_view failure_class) {
   return awaits ? state::waiting : state::back_off;
 }
 
+Action let_clients_in(const TierContext& c) {
+  return SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
+                    "health and a first completion were answered"};
+}
+
+Action keep_clients_away(const TierContext& c) {
+  return SetServing{c.tier->name, c.pod_ref(), false, std::string(names::serving_not_answering),
+                    c.probe->detail};
+}
+
 TierOutcome without_pod(const TierContext& c) {
   TierOutcome outcome = begin(c);
   if (auto verdict = first_that_holds(gates_before_pod(), c)) {
@@ -110,8 +120,7 @@ TierOutcome loading(const TierContext& c) {
   probe(c, outcome, false);
   if (c.probe && c.probe->phase == ProbePhase::Serving) {
     read_back(c, outcome.status);
-    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
-                                         "health and a first completion were answered"});
+    outcome.actions.push_back(let_clients_in(c));
     say(c, outcome, state::warming_up, names::reason_loading,
         "the engine answered; clients are being let in");
     return outcome;
@@ -148,8 +157,7 @@ TierOutcome running(const TierContext& c) {
   bool serving = stage_of(*c.pod) == PodStage::Serving;
   read_back(c, outcome.status);
   if (serving && c.not_answering()) {
-    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), false,
-                                         std::string(names::serving_not_answering), c.probe->detail});
+    outcome.actions.push_back(keep_clients_away(c));
     return silent(c, std::move(outcome));
   }
   if (is_wedged(c, outcome)) return stop_wedged(c, std::move(outcome));
@@ -157,8 +165,7 @@ TierOutcome running(const TierContext& c) {
     say(c, outcome, state::ready, serving_verdict(c));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
-    outcome.actions.push_back(SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
-                                         "health and a first completion were answered"});
+    outcome.actions.push_back(let_clients_in(c));
     say(c, outcome, state::warming_up, names::reason_recovered,
         "the engine answers again; clients are being let in");
   } else {
@@ -211,6 +218,46 @@ TierOutcome terminating(const TierContext& c) {
   return outcome;
 }
 
+// Serves, or is silent, until its turn has come. That may be long: its clients are told what is true
+// meanwhile.
+TierOutcome await_stop(const TierContext& c, TierOutcome outcome, std::string_view why, bool may_stop) {
+  probe(c, outcome, false);
+  auto told = may_stop ? window_verdict(c) : std::nullopt;
+  std::string wait =
+      may_stop ? "waits for its turn to stop" : "waits until the tiers that started after it have stopped";
+  say(c, outcome, state::stopping, why, told ? told->message : wait);
+  bool serving = stage_of(*c.pod) == PodStage::Serving;
+  bool is_back = !serving && c.probe && c.probe->phase == ProbePhase::Serving;
+  if (serving && c.not_answering()) {
+    outcome.actions.push_back(keep_clients_away(c));
+  } else if (is_back && (told || !may_stop)) {
+    outcome.actions.push_back(let_clients_in(c));
+  } else if (may_stop) {
+    outcome.request = request(c, WindowRequest::Kind::Stop);
+  }
+  return outcome;
+}
+
+// An engine that tells nothing may be busy: it has the whole of its time, unless it is known to be wedged.
+TierOutcome drain(const TierContext& c, TierOutcome outcome, std::string_view why) {
+  probe(c, outcome, true);
+  const api::PodCondition* serving = c.pod->condition(names::readiness_gate);
+  int64_t left = serving->last_transition + c.tier->drain_timeout_seconds * 1000LL - c.observed->now.wall;
+  // Until the routing of the whole cluster has caught up, a request may still come to an engine that is idle.
+  int64_t unsettled = serving->last_transition + drain_settle_millis - c.observed->now.wall;
+  bool idle = unsettled <= 0 && c.probe && c.probe->load && c.probe->load->idle();
+  if (idle || left <= 0 || is_wedged(c, outcome)) {
+    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
+    say(c, outcome, state::stopping, why, "its pod is being deleted");
+  } else {
+    look_again(outcome, unsettled > 0 ? std::min(unsettled, left) : left);
+    say(c, outcome, state::draining, why,
+        fmt::format("finishes its requests until {} at the latest",
+                    format_time(c.observed->now.wall + left)));
+  }
+  return outcome;
+}
+
 // Its successor could not start now: what serves goes on serving, as it was made.
 TierOutcome replace(const TierContext& c) {
   auto wait =
@@ -259,31 +306,8 @@ TierOutcome step_down(const TierContext& c, bool may_stop) {
     say(c, outcome, state::stopping, why, "its pod is being deleted");
     return outcome;
   }
-  if (stage != PodStage::Draining) {
-    probe(c, outcome, false);
-    if (may_stop) outcome.request = request(c, WindowRequest::Kind::Stop);
-    auto told = may_stop ? window_verdict(c) : std::nullopt;
-    std::string wait =
-        may_stop ? "waits for its turn to stop" : "waits until the tiers that started after it have stopped";
-    say(c, outcome, state::stopping, why, told ? told->message : wait);
-    return outcome;
-  }
-  probe(c, outcome, true);
-  const api::PodCondition* serving = c.pod->condition(names::readiness_gate);
-  int64_t left = serving->last_transition + c.tier->drain_timeout_seconds * 1000LL - c.observed->now.wall;
-  // Until the routing of the whole cluster has caught up, a request may still come to an engine that is idle.
-  int64_t unsettled = serving->last_transition + drain_settle_millis - c.observed->now.wall;
-  bool idle = unsettled <= 0 && c.probe && c.probe->load && c.probe->load->idle();
-  if (idle || left <= 0 || c.not_answering()) {
-    outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
-    say(c, outcome, state::stopping, why, "its pod is being deleted");
-  } else {
-    look_again(outcome, unsettled > 0 ? std::min(unsettled, left) : left);
-    say(c, outcome, state::draining, why,
-        fmt::format("finishes its requests until {} at the latest",
-                    format_time(c.observed->now.wall + left)));
-  }
-  return outcome;
+  return stage == PodStage::Draining ? drain(c, std::move(outcome), why)
+                                     : await_stop(c, std::move(outcome), why, may_stop);
 }
 
 }  // namespace strix::reconcile

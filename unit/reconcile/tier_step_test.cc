@@ -275,7 +275,8 @@ TEST_CASE("a drain ends when the engine is idle and the cluster knows, or when i
       {"the load is not known", 3'000, {}, true, false, 117'000},
       {"busy, and its time is over", 120'000, engines::Load{4, 9}, true, true, 0},
       {"not known, and its time is over", 120'000, {}, true, true, 0},
-      {"it does not answer any more", 1'000, {}, false, true, 0},
+      {"it does not answer any more", 3'000, {}, false, false, 117'000},
+      {"it does not answer, and its time is over", 120'000, {}, false, true, 0},
   };
   for (const auto& c : cases) {
     CAPTURE(c.what);
@@ -291,6 +292,61 @@ TEST_CASE("a drain ends when the engine is idle and the cluster knows, or when i
     REQUIRE(outcome.target);
     CHECK(outcome.target->draining);
     CHECK(outcome.target->was_serving);
+  }
+}
+
+TEST_CASE("nothing is waited for in the drain of an engine that is wedged, on a machine that is there") {
+  for (bool ready : {true, false}) {
+    CAPTURE(ready);
+    StackWorld world(1);
+    world.stack.spec.suspend = true;
+    world.nodes.front().ready = ready;
+    world.add_pod("one", PodStage::Draining, noon - 1'000);
+    world.probe("one", ProbePhase::NotAnswering);
+    world.probes.begin()->second.wedged_since = noon - 10'000;
+    CHECK(kind_of(step_down(View(world).tier("one"), true)) == (ready ? "delete" : "nothing"));
+  }
+}
+
+TEST_CASE("what falls silent while it waits for its turn to stop has no clients, and has them again") {
+  struct Case {
+    const char* what;
+    PodStage stage;
+    ProbePhase phase;
+    bool told;
+    const char *action, *asks;
+  };
+  for (const Case& c : {
+           Case{"falls silent", PodStage::Serving, ProbePhase::NotAnswering, false, "silence", "nothing"},
+           Case{"falls silent in a long wait", PodStage::Serving, ProbePhase::NotAnswering, true, "silence",
+                "nothing"},
+           Case{"is silent", PodStage::NotAnswering, ProbePhase::NotAnswering, true, "nothing", "stop"},
+           Case{"is back, and its turn may come at once", PodStage::NotAnswering, ProbePhase::Serving, false,
+                "nothing", "stop"},
+           Case{"is back in a long wait", PodStage::NotAnswering, ProbePhase::Serving, true, "serve",
+                "nothing"},
+       }) {
+    CAPTURE(c.what);
+    StackWorld world(1);
+    answering(c.stage, c.phase)(world);
+    if (c.told) world.verdicts["llm/strix-one"] = {"LoadWindow", "strix-two loads"};
+    replace(world);
+    TierOutcome outcome = step_up(View(world).tier("one"));
+    CHECK(kind_of(outcome) == c.action);
+    CHECK(asks(outcome) == c.asks);
+    CHECK(outcome.status.state == "Stopping");
+    CHECK(outcome.status.message == (c.told ? "strix-two loads" : "waits for its turn to stop"));
+  }
+}
+
+TEST_CASE("what waits until others have stopped is kept from its clients while it is silent, and only then") {
+  for (bool silent : {true, false}) {
+    CAPTURE(silent);
+    StackWorld world(1);
+    world.stack.spec.suspend = true;
+    answering(silent ? PodStage::Serving : PodStage::NotAnswering,
+              silent ? ProbePhase::NotAnswering : ProbePhase::Serving)(world);
+    CHECK(kind_of(step_down(View(world).tier("one"), false)) == (silent ? "silence" : "serve"));
   }
 }
 
@@ -393,6 +449,13 @@ TEST_CASE("the prober is told where, whom and with which key to ask") {
   CHECK(outcome.target->tier.port == 8001);
   CHECK(outcome.target->api_key == "sesame");
   CHECK(outcome.target->was_serving);
+  CHECK_FALSE(outcome.target->draining);
+  // Its stop was called off: it has to answer before it serves, and may have hung in its drain.
+  fake::put_into(pod, PodStage::Draining, noon);
+  outcome = step_up(View(world).tier("one"));
+  REQUIRE(outcome.target);
+  CHECK(outcome.target->was_silent);
+  CHECK_FALSE(outcome.target->was_serving);
   CHECK_FALSE(outcome.target->draining);
   pod.pod_ip.clear();
   CHECK_FALSE(step_up(View(world).tier("one")).target);
