@@ -1,9 +1,13 @@
 #include "planner/footprint.h"
 
+#include <cstdlib>
+
 #include "base/bytes.h"
 #include "cases.h"
 #include "catch.h"
 #include "models/catalogue.h"
+#include "planner/capability_table.h"
+#include "planner/engine_settings.h"
 
 using namespace strix;
 using namespace strix::planner;
@@ -76,6 +80,22 @@ TEST_CASE("vLLM that is told to compute in float32 keeps a cache of float32, in 
   }
   tier.extra_args = {"--dtype", "auto"};
   CHECK(cache_bytes(subject, 32768)->kv_bytes == 64 * mib);
+}
+
+// A pod's control group with vLLM 0.32.0 on the CPU: anonymous and shared memory, without the cache of files.
+TEST_CASE("vLLM's CPU build is planned with what its control group was seen to hold, within 5 %") {
+  auto facts = test::safetensors("qwen2", test::layers(4, test::attention(2, 64)), 16011264, 32768);
+  EngineSetup on_the_cpu;
+  auto measured = settings_of(built_in_capabilities(), on_the_cpu, {}).constants;
+  api::Tier tier = test::vllm_tier("a", "tiny/a", 32768, 0);
+  tier.accelerator = api::Accelerator::None;
+  tier.extra_args = {"--dtype", "float32"};
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = nullptr, .constants = measured, .device_bytes = 10 * gib};
+  for (auto [context_tokens, held_mib] : {std::pair(32768, 1745), std::pair(16384, 1680)}) {
+    int64_t planned = footprint(subject, context_tokens)->all_bytes(), held = held_mib * mib;
+    CHECK(std::abs(planned - held) <= held / 20);
+  }
 }
 
 TEST_CASE("vLLM's batch, and with it its sliding layers, depends on how large a device it sees") {
