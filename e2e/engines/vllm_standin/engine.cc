@@ -140,6 +140,7 @@ void Engine::Load() {
   OpenDevice();
   CheckConfiguration();
   pool.SetPhase("importing");
+  ClaimInSteps(knobs.host_bytes, 2, 0, kSnapshot, At(Site::kInitDevice));
   Until(kSnapshot);
 
   Info(Role::kEngineCore, "core.py:133",

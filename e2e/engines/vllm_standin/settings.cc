@@ -171,6 +171,8 @@ Knobs Knobs::FromEnvironment() {
   knobs.ignore_term_while_loading = EnvironmentFlag("STRIX_STANDIN_IGNORE_TERM_WHILE_LOADING");
   knobs.device = Environment("STRIX_STANDIN_DEVICE");
   knobs.gpu = Environment("STRIX_STANDIN_BUILD", "gpu") != "cpu";
+  // What the API server and the core hold is of the CPU build's own pool; a GPU's knows nothing of it.
+  knobs.host_bytes = EnvironmentBytes("STRIX_STANDIN_HOST_BYTES").value_or(knobs.gpu ? 0 : 1ull << 30);
   knobs.die = Environment("STRIX_STANDIN_DIE");
   knobs.control = Environment("STRIX_STANDIN_CONTROL");
   knobs.version = Environment("STRIX_STANDIN_VERSION", knobs.version);

@@ -36,7 +36,7 @@ struct Knobs {
   double token_milliseconds = 5;
   std::string pool_path;
   std::optional<uint64_t> pool_bytes, weight_bytes, overhead_bytes;
-  uint64_t graph_bytes = 0;
+  uint64_t graph_bytes = 0, host_bytes = 0;
   double release_seconds = 1.0;
   bool ignore_term_while_loading = false;
   std::string device;
