@@ -189,11 +189,10 @@ void Engine::Load() {
     if (knobs.gpu)
       Info(worker, "gpu_worker.py:452", "Initial free memory " + Gib(static_cast<double>(before.Free())) + " GiB, reserved " + size +
                " GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling. This does not respect the gpu_memory_utilization config. Only use kv_cache_memory_bytes config when you want manual control of KV cache memory size. If OOM'ed, check the difference of initial free memory between the current run and the previous run where kv_cache_memory_bytes is suggested and update it correspondingly.");
-    else
-      Info(worker, "cpu_worker.py:260", "Explicitly set (" + size + "/" + Gib(static_cast<double>(after.total)) + ") GiB for KV cache on node 0.");
     if (!knobs.gpu && static_cast<int64_t>(after.Free()) < kv)
       Fail(At(Site::kKvAllocate), "ValueError: Available memory on node 0 (" + Gib(static_cast<double>(after.Free())) + "/" + Gib(static_cast<double>(after.total)) + " GiB) on kv cache allocation is less than requested memory for kv (" + size +
                                       " GiB). Decrease --kv-cache-memory-bytes, VLLM_CPU_KVCACHE_SPACE, or reduce CPU memory used by other processes.");
+    if (!knobs.gpu) Info(worker, "cpu_worker.py:260", "Explicitly set (" + size + "/" + Gib(static_cast<double>(after.total)) + ") GiB for KV cache on node 0.");
   } else if (knobs.gpu) {
     if (faults.Strikes("profiling-race") || after.Free() >= before.Free())
       Fail(At(Site::kProfile), "AssertionError: Error in memory profiling. Initial free memory " + Gib(static_cast<double>(before.Free())) + " GiB, current free memory " + Gib(static_cast<double>(after.Free())) +
@@ -263,7 +262,7 @@ void Engine::Load() {
            "\",hash_block_size=\"None\",is_attention_free=\"False\",kv_cache_dtype_skip_layers=\"[]\",kv_cache_layout=\"None\",kv_cache_max_concurrency=\"" + PythonFloat(concurrency) + "\",kv_cache_memory_bytes=\"" + kv_flag +
            "\",kv_cache_size_tokens=\"" + std::to_string(blocks * block_size) + "\",kv_offloading_backend=\"native\",kv_offloading_size=\"None\",kv_sharing_fast_prefill=\"False\",mamba_block_size=\"None\",mamba_cache_dtype=\"auto\",mamba_cache_mode=\"none\",mamba_page_size_padded=\"None\",mamba_ssm_cache_dtype=\"auto\",num_cpu_blocks=\"None\",num_gpu_blocks=\"" +
            std::to_string(blocks) + "\",num_gpu_blocks_override=\"" + (options.num_gpu_blocks_override ? std::to_string(*options.num_gpu_blocks_override) : "None") +
-           "\",prefix_caching_hash_algo=\"sha256\",sliding_window=\"None\",user_specified_block_size=\"" + yes(options.block_size > 0) + "\"";
+           "\",prefix_cache_retention_interval=\"0\",prefix_caching_hash_algo=\"sha256\",prefix_match_unit=\"None\",replayssm_buffer_len=\"16\",skip_page_size_padded=\"None\",sliding_window=\"None\",swa_bounded_replay=\"True\",use_kda_recoverssm=\"False\",use_replayssm=\"False\",user_specified_block_size=\"" + yes(options.block_size > 0) + "\"";
   };
   scheduler = std::make_unique<Scheduler>(max_num_seqs, blocks, block_size);
   metrics = std::make_unique<Metrics>(options.served_names[0], max_model_len, labels());

@@ -158,6 +158,11 @@ std::string Metrics::Render(const Scheduler::Gauges& now) {
       out += name + "{" + (label < "model_name" ? "engine=\"0\"," + extra + ",model_name=\"" + model_ + "\"" : labels + "," + extra) + "} " + Number(number) + "\n";
     }
   };
+  const auto counters = [&](const std::string& name, const std::string& help, const std::string& label, std::vector<std::pair<std::string, double>> values) {
+    family(name + "_total", help, "counter", label, values);
+    for (auto& [value, number] : values) number = created_;
+    family(name + "_created", help, "gauge", label, values);
+  };
   const auto histogram = [&](const Histogram& h, const std::string& before, const std::string& after) {
     const std::string around = before.empty() && after.empty() ? "" : "{" + before.substr(0, before.size() - (after.empty() ? 1 : 0)) + (after.empty() ? "" : after.substr(1)) + "}";
     const std::string name = h.name;
@@ -181,20 +186,33 @@ std::string Metrics::Render(const Scheduler::Gauges& now) {
          "gauge", "reason", {{"capacity", static_cast<double>(now.waiting)}, {"deferred", 0}});
   family("vllm:engine_sleep_state", "Engine sleep state; awake = 0 means engine is sleeping; awake = 1 means engine is awake; weights_offloaded = 1 means sleep level 1; discard_all = 1 means sleep level 2.",
          "gauge", "sleep_state", {{"awake", 1}, {"weights_offloaded", 0}, {"discard_all", 0}});
+  counter("vllm:estimated_flops_per_gpu", "Estimated number of floating point operations per GPU (for Model Flops Utilization calculations).", 0);
+  counter("vllm:estimated_read_bytes_per_gpu", "Estimated number of bytes read from memory per GPU (for Model Flops Utilization calculations).", 0);
+  counter("vllm:estimated_write_bytes_per_gpu", "Estimated number of bytes written to memory per GPU (for Model Flops Utilization calculations).", 0);
   gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", now.usage);
   counter("vllm:prefix_cache_queries", "Prefix cache queries, in terms of number of queried tokens.", prompt_tokens_);
   counter("vllm:prefix_cache_hits", "Prefix cache hits, in terms of number of cached tokens.", cached_tokens_);
   counter("vllm:external_prefix_cache_queries", "External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.", 0);
   counter("vllm:external_prefix_cache_hits", "External prefix cache hits from KV connector cross-instance cache sharing, in terms of number of cached tokens.", 0);
+  counter("vllm:mm_cache_queries", "Multi-modal cache queries, in terms of number of queried items.", 0);
+  counter("vllm:mm_cache_hits", "Multi-modal cache hits, in terms of number of cached items.", 0);
   counter("vllm:num_preemptions", "Cumulative number of preemption from the engine.", static_cast<double>(now.preemptions));
   counter("vllm:prompt_tokens", "Number of prefill tokens processed.", prompt_tokens_);
-  family("vllm:prompt_tokens_by_source_total", "Number of prompt tokens by source.", "counter", "source",
-         {{"local_compute", prompt_tokens_ - cached_tokens_}, {"local_cache_hit", cached_tokens_}, {"external_kv_transfer", 0}});
+  counters("vllm:prompt_tokens_by_source", "Number of prompt tokens by source.", "source",
+           {{"local_compute", prompt_tokens_ - cached_tokens_}, {"local_cache_hit", cached_tokens_}, {"external_kv_transfer", 0}});
   counter("vllm:prompt_tokens_cached", "Number of cached prompt tokens (local + external).", cached_tokens_);
+  counters("vllm:prompt_tokens_cached_by_source", "Prefix-cache hit tokens by the cache tier that supplied them.", "source",
+           {{"device", cached_tokens_}, {"host", 0}, {"p2p", 0}, {"disk", 0}, {"external_unspecified", 0}});
   counter("vllm:generation_tokens", "Number of generation tokens processed.", generated_tokens_);
   std::vector<std::pair<std::string, double>> reasons;
   for (const char* reason : {"stop", "length", "abort", "error", "repetition"}) reasons.emplace_back(reason, static_cast<double>(reasons_[reason]));
-  family("vllm:request_success_total", "Count of successfully processed requests.", "counter", "finished_reason", reasons);
+  counters("vllm:request_success", "Count of successfully processed requests.", "finished_reason", reasons);
+  for (const char* kind : {"total", "created"}) {  // of the front end, which knows of no engine
+    const std::string name = std::string("vllm:admission_rejections_") + kind;
+    head(name, "Number of admission attempts rejected by a queue limit, by reason.", *kind == 't' ? "counter" : "gauge");
+    for (const char* reason : {"max_num_queued_reqs", "max_num_queued_tokens"})
+      out += name + "{model_name=\"" + model_ + "\",reason=\"" + reason + "\"} " + Number(*kind == 't' ? 0 : created_) + "\n";
+  }
   for (const Histogram& h : histograms_) histogram(h, "engine=\"0\",", ",model_name=\"" + model_ + "\"");
   head("vllm:cache_config_info", "Information of the LLMEngine CacheConfig", "gauge");
   out += "vllm:cache_config_info{" + cache_config_ + "} 1.0\n";
