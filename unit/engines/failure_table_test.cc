@@ -141,6 +141,19 @@ TEST_CASE("a cause is found before what follows from it, whatever comes last in 
   REQUIRE(diagnose(Engine::Vllm, log)->failure_class == "LoadFailed");
 }
 
+// As vLLM 0.32.0 says it when its worker is killed early in its load; one that raises says so first.
+TEST_CASE("a worker that was killed before it could say why is told from one that could not start") {
+  std::string killed =
+      "Exception: WorkerProc initialization failed due to an exception in a background process. See stack "
+      "trace for root cause.\nRuntimeError: Engine core initialization failed. See root cause above. Failed "
+      "core proc(s): {}\n";
+  REQUIRE(diagnose(Engine::Vllm, killed)->failure_class == "WorkerDied");
+  std::string raised =
+      "(Worker pid=31) ERROR 11-25 23:34:31 [multiproc_executor.py:953] WorkerProc failed to start.\n" +
+      killed;
+  REQUIRE(diagnose(Engine::Vllm, raised)->failure_class == "LoadFailed");
+}
+
 TEST_CASE("of two lines of one class the last counts") {
   std::string first = "error: unrecognized arguments: --old\n",
               second = "error: unrecognized arguments: --new\n";
