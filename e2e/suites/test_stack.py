@@ -4,15 +4,6 @@ from .harness import *
 API = Api()
 
 
-def order_is_proved(recording, namespace, names):
-    """From the API alone: each gate was removed only after the tier before it was serving."""
-    admitted = [recording.first(n, lambda p: not gated(p)) for n in names]
-    served = [recording.first(n, serving) for n in names]
-    assert all(admitted) and all(served), f"{namespace}: admitted {admitted}, served {served}"
-    for before, after in zip(range(len(names)), range(1, len(names))):
-        assert served[before] <= admitted[after], f"{names[after]} was let in before {names[before]} served"
-
-
 @test("four tiers come up in order, each after the one before has answered health and a completion")
 def four_tiers():
     with Operator(), Namespace(API, "e2e-four") as ns:
