@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "engines/image.h"
 #include "planner/ledger.h"
 #include "planner/spec_plan.h"
+#include "reconcile/failure.h"
 #include "reconcile/pod_stage.h"
 #include "sim/world.h"
 
@@ -61,6 +63,20 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
   if (before && is_serving(*before) && !(after && is_serving(*after)))
     tier_served_[pod.metadata.key().text()] = now;
   if (!after && before && reconcile::holds_memory(*before)) life.vanished_at = now;
+  auto fails = [](const Shared<api::Pod>& p) {
+    return p && reconcile::is_pull_pod(*p) && p->engine && reconcile::waits_for_image(*p->engine);
+  };
+  if (fails(before) || fails(after)) image_failed_[reconcile::node_of(pod) + " " + pod.image] = now;
+}
+
+// Whether a pull of it fails, or did so recently.
+bool Rules::image_failed(const std::string& node, const std::string& image) const {
+  for (const auto& [key, pod] : world_.server.pods.objects)
+    if (reconcile::is_pull_pod(*pod) && reconcile::node_of(*pod) == node && pod->image == image &&
+        pod->engine && reconcile::waits_for_image(*pod->engine))
+      return true;
+  auto failed = image_failed_.find(node + " " + image);
+  return failed != image_failed_.end() && world_.time.boot() - failed->second < memory_of_edits_millis;
 }
 
 void Rules::node_changed(const Shared<api::Node>& before, const Shared<api::Node>& after) {
@@ -153,6 +169,11 @@ void Rules::order_kept(const api::Pod& pod) {
     planner::TierState state = plan.tier(name)->state;
     if (state == planner::TierState::Off || state == planner::TierState::Parked) continue;
     if (tier->start_after.empty() && state != planner::TierState::Resident) continue;
+    const api::Tier& before = *tier_of(*stack, name);
+    const api::StackNode* node = planner::find_node(stack->spec, planner::node_of(stack->spec, before));
+    if (tier->start_after.empty() &&
+        image_failed(node->selector.at("kubernetes.io/hostname"), engines::image_of(stack->spec, before)))
+      continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
     bool served =

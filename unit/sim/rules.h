@@ -75,6 +75,7 @@ class Rules {
   void node_fit(const api::Pod& pod);
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
+  bool image_failed(const std::string& node, const std::string& image) const;
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
   void still_wanted(const api::Pod& pod, const Facts& facts);
   void ours(const api::Pod& pod, const char* verb);
@@ -86,9 +87,9 @@ class Rules {
 
   World& world_;
   std::optional<Violation> broken_;
-  std::map<std::string, Life> lives_;                            // by pod uid
-  std::map<std::string, BootMillis> tier_served_, tier_failed_;  // by "namespace/stack-tier"
-  std::map<std::string, std::string> tier_failed_hash_;
+  std::map<std::string, Life> lives_;               // by pod uid
+  std::map<std::string, BootMillis> tier_served_;   // by "namespace/stack-tier"
+  std::map<std::string, BootMillis> image_failed_;  // by "node image"
   std::map<api::NamespacedName, BootMillis> stack_edited_;
   std::map<std::string, BootMillis> node_unfit_since_;  // not Ready, or cordoned
   BootMillis leader_since_ = 0, knows_since_ = 0;
