@@ -112,7 +112,7 @@ def quarantine():
 
 @test("an engine whose core dies ends with exit code 0 and comes back", 200)
 def engine_died():
-    with Operator(), Namespace(API, "e2e-fail-core") as ns:
+    with Operator() as operator, Namespace(API, "e2e-fail-core") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1})]))
         ns.wait_ready()
         before = ns.pod("s-one")["metadata"]["uid"]
@@ -120,6 +120,8 @@ def engine_died():
         status = failed(ns, "one", "EngineDied")
         assert "exit code 0" in status["lastFailure"]["message"], status
         until("a new pod serves", lambda: (lambda p: p and p["metadata"]["uid"] != before and serving(p))(ns.pod("s-one")), 60)
+        counted = f'inferencestack_restarts_total{{namespace="{ns.name}",name="s",tier="one",reason="EngineDied"}} 1'
+        assert counted in operator.get("/metrics")[1].splitlines(), operator.get("/metrics")[1]
 
 
 def pull_pods(ns):

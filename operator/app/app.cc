@@ -30,6 +30,7 @@ namespace {
 
 constexpr int exit_stopped = 0, exit_broken = 1, exit_not_started = 2;
 constexpr int64_t release_millis = 5'000, flush_millis = 2'000;
+constexpr std::string_view restarts_metric = "inferencestack_restarts_total";
 constexpr int64_t heartbeat_silence_millis = 30'000;
 
 std::string user_agent() {
@@ -103,6 +104,8 @@ Operator::Operator(const RunOptions& options, kube::Config config)
   kube::describe_workqueue_metrics(registry_);
   describe_worker_metrics(registry_);
   describe_capability_metrics(registry_);
+  registry_.describe(restarts_metric, "counter",
+                     "Starts of a tier after it failed, by class, or was stopped for its change.");
   kube::WorkqueueSettings queue;
   queue.name = "inferencestack";
   queue_ = std::make_unique<kube::Workqueue>(queue, registry_);
@@ -140,7 +143,13 @@ reconcile::StackReconciler::Ports Operator::stack_ports() {
           events_.get(),
           [] { return now(); },
           [this](const auto& node) { queue_->add(node_key(node)); },
-          [this] { return capabilities_->table(); }};
+          [this] { return capabilities_->table(); },
+          [this](const auto& stack, const auto& restart) {
+            registry_.add(restarts_metric, {{"namespace", stack.namespace_},
+                                            {"name", stack.name},
+                                            {"tier", restart.tier},
+                                            {"reason", restart.reason}});
+          }};
 }
 
 reconcile::NodeReconciler::Ports Operator::node_ports() {

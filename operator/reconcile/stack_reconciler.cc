@@ -248,6 +248,14 @@ Status StackReconciler::remember_refusal(const Error& error, const std::string& 
   return success();
 }
 
+// The status was written: what it tells of is counted once.
+void StackReconciler::count_restarts(const api::InferenceStack& stack,
+                                     const api::StackStatus& written) const {
+  if (!ports_.restarted) return;
+  for (const auto& restart : restarts_between(stack.status, written))
+    ports_.restarted(stack.metadata.key(), restart);
+}
+
 Status StackReconciler::carry_out(const Observed& observed, const Action& action, Memory& memory) {
   const api::InferenceStack& stack = *observed.stack;
   const std::string& ns = stack.metadata.namespace_;
@@ -303,6 +311,7 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
             auto version = ports_.cluster->apply_status(stack, memory.stack_version, a.status);
             if (!version) return in_context(version.error(), "apply", "status");
             memory.expectations.expect_change("stack", memory.stack_version, boot);
+            count_restarts(stack, a.status);
             return success();
           },
           [&](const SetFinalizer& a) -> Status {

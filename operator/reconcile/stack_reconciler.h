@@ -11,6 +11,7 @@
 #include "reconcile/decide.h"
 #include "reconcile/expectations.h"
 #include "reconcile/ports.h"
+#include "reconcile/restarts.h"
 
 namespace strix::reconcile {
 
@@ -37,6 +38,8 @@ class StackReconciler {
     std::function<void(const std::string& node)> wake_node;
     // The capability table in force; empty: the built-in one.
     std::function<Shared<planner::CapabilityTable>()> capabilities = {};
+    // Once for each that a status tells of; empty: nobody counts.
+    std::function<void(const api::NamespacedName& stack, const Restart&)> restarted = {};
   };
   StackReconciler(Ports ports, Board& board, api::Policy policy, std::string leader);
 
@@ -69,6 +72,7 @@ class StackReconciler {
   void read_logs(Observed& observed, Memory& memory);
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
+  void count_restarts(const api::InferenceStack& stack, const api::StackStatus& written) const;
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);
   static int64_t status_delay_left(const Observed& observed, const Decision& decision, Memory& memory);
   static Status remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
