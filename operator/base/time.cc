@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <mutex>
+
+#include "base/steady_clock.h"
 
 namespace strix {
 
@@ -81,6 +85,20 @@ WallMillis wall_now() {
 }
 BootMillis boot_now() {
   return read_clock(CLOCK_BOOTTIME);
+}
+
+Now now() {
+  static std::mutex mutex;
+  static SteadyClock clock;
+  std::lock_guard lock(mutex);
+  return clock.take({wall_now(), boot_now(), read_clock(CLOCK_MONOTONIC)});
+}
+
+WallMillis counted_from(WallMillis stamp, const Now& now) {
+  constexpr int64_t clocks_differ_millis = 60'000;
+  // A time to come was written before the clock was set back.
+  bool set_back = now.wall_steady_since != 0 && stamp > now.wall + clocks_differ_millis;
+  return set_back ? now.wall_steady_since : std::max(stamp, now.wall_steady_since);
 }
 
 std::string format_time(WallMillis wall) {

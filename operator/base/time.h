@@ -19,13 +19,20 @@ using BootMillis = int64_t;
 struct Now {
   WallMillis wall = 0;
   BootMillis boot = 0;
+  // Since when each has gone as fast as the time in which this machine is awake: it woke then, or its clock
+  // was set. 0: always, as far as is known. What had to happen within a deadline had no time for it before.
+  WallMillis wall_steady_since = 0;
+  BootMillis boot_steady_since = 0;
 };
 
 WallMillis wall_now();
 BootMillis boot_now();
-inline Now now() {
-  return Now{wall_now(), boot_now()};
-}
+// Thread-safe. Jumps are found from one call to the next, anywhere in the process.
+Now now();
+
+// From when a deadline counts that began at `stamp`, a time that was written down by the clock on the wall:
+// not before that clock jumped. Clocks of two machines may differ by a minute.
+WallMillis counted_from(WallMillis stamp, const Now& now);
 
 // "2026-02-03T04:05:06Z", as metav1.Time.
 std::string format_time(WallMillis wall);

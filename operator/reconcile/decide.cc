@@ -33,7 +33,7 @@ void take(Decision& decision, PullStep step) {
 }
 
 bool runs(const TierContext& c) {
-  return c.pod && c.pod_is_ours() && holds_memory(*c.pod) && !is_stuck(*c.pod, c.observed->now.wall);
+  return c.pod && c.pod_is_ours() && holds_memory(*c.pod) && !is_stuck(*c.pod, c.observed->now);
 }
 
 // When all stop, they do so in the reverse of their order: on each node the last that runs, and none that
@@ -152,7 +152,7 @@ Decision decide_teardown(const Observed& observed) {
   for (const auto& pod : observed.pods) {
     const api::OwnerReference* owner = pod->metadata.controller();
     if (!owner || owner->uid != stack.metadata.uid) continue;
-    if (is_stuck(*pod, observed.now.wall)) {
+    if (is_stuck(*pod, observed.now)) {
       stuck = pod.get();
     } else {
       any = true;

@@ -1,7 +1,5 @@
 #include "reconcile/expectations.h"
 
-#include <algorithm>
-
 namespace strix::reconcile {
 
 void Expectations::expect_change(const std::string& object, const std::string& version, BootMillis now) {
@@ -15,8 +13,8 @@ void Expectations::expect_change(const std::string& object, const std::string& v
 }
 
 bool Expectations::pending(const std::function<std::string(const std::string& object)>& version_of,
-                           BootMillis now) {
-  if (now >= deadline_) entries_.clear();
+                           const Now& now) {
+  if (now.boot >= deadline(now)) entries_.clear();
   std::erase_if(entries_,
                 [&](const Entry& entry) { return !entry.old_versions.contains(version_of(entry.object)); });
   return !entries_.empty();

@@ -3,6 +3,7 @@
 // May not: compare resourceVersions but for equality.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <string>
@@ -22,8 +23,11 @@ class Expectations {
   void expect_change(const std::string& object, const std::string& version, BootMillis now);
 
   // True while the cache still shows an old version of something. `version_of` answers what it shows.
-  bool pending(const std::function<std::string(const std::string& object)>& version_of, BootMillis now);
-  BootMillis deadline() const { return deadline_; }
+  bool pending(const std::function<std::string(const std::string& object)>& version_of, const Now& now);
+  // A machine that slept has as long again.
+  BootMillis deadline(const Now& now) const {
+    return std::max(deadline_, now.boot_steady_since + lag_max_millis);
+  }
 
  private:
   struct Entry {

@@ -115,8 +115,8 @@ bool waits_with_image(const api::ContainerStatus& container) {
   return one_of(container.waiting_reason, config_reasons);
 }
 
-std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now) {
-  int64_t waited = now - admitted_at(pod);
+std::optional<api::Failure> start_failure(const api::Pod& pod, const Now& now) {
+  int64_t waited = now.wall - counted_from(admitted_at(pod), now);
   if (admitted_at(pod) == 0 || waited < start_patience_millis) return {};
   api::Failure failure;
   failure.time = admitted_at(pod) + start_patience_millis;

@@ -31,7 +31,7 @@ bool waits_for_image(const api::ContainerStatus& container);
 bool waits_with_image(const api::ContainerStatus& container);
 
 // What an admitted pod waits for that will not come by itself, such as an image that does not exist.
-std::optional<api::Failure> start_failure(const api::Pod& pod, WallMillis now);
+std::optional<api::Failure> start_failure(const api::Pod& pod, const Now& now);
 // The kubelet, or the scheduler, tries again for so long before the load window is given to somebody else.
 inline constexpr int64_t start_patience_millis = 20'000;
 // The same for a container that is only ever being created, as a volume that cannot be mounted shows: with

@@ -144,12 +144,15 @@ WallMillis next_try(const TierContext& c) {
                                                   c.rendered->template_hash))
     return 0;
   Treatment treatment = engines::treatment_of(failure.failure_class);
-  if (treatment == Treatment::AwaitModel) return failure.time + await_model_millis;
+  // A wait that a sleeping machine was spared is over; one that a clock made longer is not that long.
+  const Now& now = c.observed->now;
+  WallMillis since = failure.time > now.wall ? counted_from(failure.time, now) : failure.time;
+  if (treatment == Treatment::AwaitModel) return since + await_model_millis;
   constexpr int64_t quick_tries = 3, quick_millis = 2'000;
   bool quick = treatment == Treatment::RetryInWindow && c.last->consecutive_failures <= quick_tries;
-  return failure.time + (quick ? quick_millis
-                               : backoff_millis(c.tier->restart, c.last->consecutive_failures,
-                                                c.tier->name + format_time(failure.time)));
+  return since + (quick ? quick_millis
+                        : backoff_millis(c.tier->restart, c.last->consecutive_failures,
+                                         c.tier->name + format_time(failure.time)));
 }
 
 const std::vector<Gate>& gates_before_pod() {

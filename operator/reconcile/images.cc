@@ -125,7 +125,7 @@ PullStep step_pulls(const StackContext& stack) {
       continue;
     }
     bool wanted = need != needed.end() && is_ours(observed, *pod);
-    int64_t left = pod->metadata.created + pull_again_millis - observed.now.wall;
+    int64_t left = counted_from(pod->metadata.created, observed.now) + pull_again_millis - observed.now.wall;
     bool failed = wanted && pod->terminal() && !brought_it(*pod);
     if (failed && left > 0) step.retry_after_millis = std::min(left, step.retry_after_millis.value_or(left));
     if (!wanted || (failed && left <= 0)) step.actions.push_back(remove(*pod));

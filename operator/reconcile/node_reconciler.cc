@@ -52,16 +52,18 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
     memory.boot_id = observed.facts->boot_id;
   }
   // A kubelet that is away stops nothing: the time begins when it is back.
+  // Nor does one that sleeps, with all that runs beside it.
   bool away = !observed.facts || !observed.facts->ready;
-  if (away || memory.was_away)
-    for (auto& hold : memory.vanished)
-      hold.until = std::max(hold.until, observed.now.boot + hold.patience_millis);
+  BootMillis steady = observed.now.boot_steady_since;
+  for (auto& hold : memory.vanished)
+    hold.until =
+        std::max(hold.until, (away || memory.was_away ? observed.now.boot : steady) + hold.patience_millis);
   memory.was_away = away;
   std::erase_if(memory.vanished, [&](const auto& hold) { return hold.until <= observed.now.boot; });
   observed.vanished = memory.vanished;
   // What was given back before this process watched is not known: it counts as given back when it began.
-  observed.given_back = memory.released;
-  observed.released = std::max(memory.released, started_);
+  observed.given_back = memory.released == 0 ? 0 : std::max(memory.released, steady);
+  observed.released = std::max({memory.released, started_, steady});
   return observed;
 }
 
@@ -140,6 +142,8 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
         !pod->metadata.label(names::label_admitted).empty())
       return {moved_millis, {}};
   now.now = ports_.clock();
+  // It slept meanwhile: what was counted before counts no more.
+  if (now.now.boot_steady_since != seen.now.boot_steady_since) return {moved_millis, {}};
   WindowDecision again = decide_window(now);
   if (!again.granted || again.granted->pod.uid != request.pod.uid) return {moved_millis, {}};
 

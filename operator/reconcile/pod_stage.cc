@@ -70,14 +70,15 @@ WallMillis terminating_since(const api::Pod& pod) {
   return pod.metadata.deleting() ? pod.metadata.deleted - pod.metadata.deletion_grace_seconds * 1000 : 0;
 }
 
-// The deletion time of a pod is the end of its grace period.
-WallMillis stuck_from(const api::Pod& pod) {
-  return stage_of(pod) == PodStage::Terminating ? pod.metadata.deleted + stuck_patience_millis : 0;
+WallMillis stuck_from(const api::Pod& pod, const Now& now) {
+  if (stage_of(pod) != PodStage::Terminating) return 0;
+  int64_t grace_millis = pod.metadata.deletion_grace_seconds * 1000;
+  return counted_from(terminating_since(pod), now) + grace_millis + stuck_patience_millis;
 }
 
-bool is_stuck(const api::Pod& pod, WallMillis now) {
-  WallMillis from = stuck_from(pod);
-  return from != 0 && now >= from;
+bool is_stuck(const api::Pod& pod, const Now& now) {
+  WallMillis from = stuck_from(pod, now);
+  return from != 0 && now.wall >= from;
 }
 
 }  // namespace strix::reconcile

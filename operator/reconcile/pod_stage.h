@@ -34,8 +34,8 @@ bool holds_window(const api::Pod& pod);
 // When a pod that is being deleted should have been gone, and a minute more; 0 for others. From then on its
 // node is stuck: what it holds will not come back by itself.
 inline constexpr int64_t stuck_patience_millis = 60'000;
-WallMillis stuck_from(const api::Pod& pod);
-bool is_stuck(const api::Pod& pod, WallMillis now);
+WallMillis stuck_from(const api::Pod& pod, const Now& now);
+bool is_stuck(const api::Pod& pod, const Now& now);
 
 // What it holds. Where the annotation cannot be read the amount is unknown, and whatever is said here stands
 // for it: ask claim_is_known() before anything is promised beside it.

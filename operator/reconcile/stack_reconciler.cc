@@ -67,7 +67,7 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
   Memory& memory = memory_of(name);
   Now now = ports_.clock();
   if (cache_lags(name, memory, now))
-    return {std::max<int64_t>(1, memory.expectations.deadline() - now.boot), {}};
+    return {std::max<int64_t>(1, memory.expectations.deadline(now) - now.boot), {}};
 
   Observed observed = observe(std::move(stack), memory, now);
   Decision decision = decide(observed);
@@ -95,7 +95,7 @@ bool StackReconciler::cache_lags(const api::NamespacedName& name, Memory& memory
       if (service_object(service->metadata.name) == object) return service->metadata.resource_version;
     return "";
   };
-  return memory.expectations.pending(version_of, now.boot);
+  return memory.expectations.pending(version_of, now);
 }
 
 Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& memory, Now now) {

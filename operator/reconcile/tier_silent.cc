@@ -46,7 +46,8 @@ TierOutcome silent(const TierContext& c, TierOutcome outcome) {
 bool is_wedged(const TierContext& c, TierOutcome& outcome) {
   const api::Node* node = machine_of(c);
   if (!c.probe || c.probe->wedged_since == 0 || !node || !node->ready) return false;
-  int64_t settles_in = node->ready_since + node_settle_millis - c.observed->now.wall;
+  const Now& now = c.observed->now;
+  int64_t settles_in = counted_from(node->ready_since, now) + node_settle_millis - now.wall;
   if (settles_in > 0) look_again(outcome, settles_in);
   return settles_in <= 0;
 }

@@ -125,17 +125,18 @@ TierOutcome loading(const TierContext& c) {
         "the engine answered; clients are being let in");
     return outcome;
   }
-  int64_t left = admitted_at(*c.pod) + c.tier->probe.startup_deadline_seconds * 1000LL - c.observed->now.wall;
+  const Now& now = c.observed->now;
+  WallMillis begun = counted_from(admitted_at(*c.pod), now);
+  int64_t left = begun + c.tier->probe.startup_deadline_seconds * 1000LL - now.wall;
   if (admitted_at(*c.pod) != 0 && left <= 0) {
     return abandon(c, std::move(outcome), startup_deadline_failure(*c.pod, *c.tier, loading_text(c)));
   }
-  if (auto failure = start_failure(*c.pod, c.observed->now.wall))
-    return abandon(c, std::move(outcome), *failure);
+  if (auto failure = start_failure(*c.pod, now)) return abandon(c, std::move(outcome), *failure);
   if (admitted_at(*c.pod) != 0) look_again(outcome, left);
   bool warming = c.probe && c.probe->phase == ProbePhase::WarmingUp;
   auto problem = pod_problem(*c.pod);
   for (int64_t patience : {start_patience_millis, create_patience_millis}) {
-    int64_t wait = admitted_at(*c.pod) + patience - c.observed->now.wall;
+    int64_t wait = begun + patience - now.wall;
     bool waits = problem || (c.pod->engine && !c.pod->engine->running);
     if (waits && wait > 0) look_again(outcome, wait);
   }
@@ -205,14 +206,14 @@ TierOutcome ended(const TierContext& c) {
 
 TierOutcome terminating(const TierContext& c) {
   TierOutcome outcome = begin(c);
-  WallMillis now = c.observed->now.wall, stuck = stuck_from(*c.pod);
+  const Now& now = c.observed->now;
   if (is_stuck(*c.pod, now)) {
     say(c, outcome, state::stopping, names::reason_node_stuck,
         fmt::format("pod {} was to be gone at {} and is not: node {} is stuck; reboot it", c.pod_name(),
                     format_time(c.pod->metadata.deleted), node_of(*c.pod)));
     return outcome;
   }
-  if (stuck != 0) look_again(outcome, stuck - now);
+  if (WallMillis stuck = stuck_from(*c.pod, now); stuck != 0) look_again(outcome, stuck - now.wall);
   say(c, outcome, state::stopping, names::reason_terminating,
       fmt::format("pod {} is going since {}", c.pod_name(), format_time(terminating_since(*c.pod))));
   return outcome;
@@ -241,10 +242,11 @@ TierOutcome await_stop(const TierContext& c, TierOutcome outcome, std::string_vi
 // An engine that tells nothing may be busy: it has the whole of its time, unless it is known to be wedged.
 TierOutcome drain(const TierContext& c, TierOutcome outcome, std::string_view why) {
   probe(c, outcome, true);
-  const api::PodCondition* serving = c.pod->condition(names::readiness_gate);
-  int64_t left = serving->last_transition + c.tier->drain_timeout_seconds * 1000LL - c.observed->now.wall;
+  const Now& now = c.observed->now;
+  WallMillis begun = counted_from(c.pod->condition(names::readiness_gate)->last_transition, now);
+  int64_t left = begun + c.tier->drain_timeout_seconds * 1000LL - now.wall;
   // Until the routing of the whole cluster has caught up, a request may still come to an engine that is idle.
-  int64_t unsettled = serving->last_transition + drain_settle_millis - c.observed->now.wall;
+  int64_t unsettled = begun + drain_settle_millis - now.wall;
   bool idle = unsettled <= 0 && c.probe && c.probe->load && c.probe->load->idle();
   if (idle || left <= 0 || is_wedged(c, outcome)) {
     outcome.actions.push_back(DeletePod{c.tier->name, c.pod_ref()});
@@ -252,8 +254,7 @@ TierOutcome drain(const TierContext& c, TierOutcome outcome, std::string_view wh
   } else {
     look_again(outcome, unsettled > 0 ? std::min(unsettled, left) : left);
     say(c, outcome, state::draining, why,
-        fmt::format("finishes its requests until {} at the latest",
-                    format_time(c.observed->now.wall + left)));
+        fmt::format("finishes its requests until {} at the latest", format_time(now.wall + left)));
   }
   return outcome;
 }

@@ -33,17 +33,18 @@ std::string_view doing(PodStage stage) {
 
 // When an orphaned pod stops counting as loading or draining, as nobody asks its engine whether it serves, or
 // goes on with stopping it; 0: never.
-WallMillis abandoned_from(const api::Pod& pod) {
+WallMillis abandoned_from(const api::Pod& pod, const Now& now) {
   if (pod.metadata.controller() || pod.metadata.deleting()) return 0;
   const api::PodCondition* serving = pod.condition(names::readiness_gate);
   WallMillis since = serving ? serving->last_transition : admitted_at(pod);
-  return since == 0 ? 0 : since + abandoned_millis;
+  return since == 0 ? 0 : counted_from(since, now) + abandoned_millis;
 }
 
 const api::Pod* window_holder(const NodeObserved& observed) {
   for (const auto& pod : observed.pods) {
-    if (!holds_window(*pod) || is_stuck(*pod, observed.now.wall)) continue;
-    if (WallMillis from = abandoned_from(*pod); from == 0 || observed.now.wall < from) return pod.get();
+    if (!holds_window(*pod) || is_stuck(*pod, observed.now)) continue;
+    if (WallMillis from = abandoned_from(*pod, observed.now); from == 0 || observed.now.wall < from)
+      return pod.get();
   }
   return nullptr;
 }
@@ -52,7 +53,7 @@ const api::Pod* window_holder(const NodeObserved& observed) {
 std::optional<Verdict> stuck_verdict(const NodeObserved& observed, const WindowRequest& request) {
   if (!request.claim.gpu) return std::nullopt;
   for (const auto& pod : observed.pods)
-    if (is_stuck(*pod, observed.now.wall))
+    if (is_stuck(*pod, observed.now))
       return Verdict{
           std::string(names::reason_node_stuck),
           fmt::format("node {} is stuck: pod {} was to be gone at {} and is not; reboot the node",
@@ -194,9 +195,10 @@ WindowDecision decide_window(const NodeObserved& observed) {
   }
   if (const api::Pod* holder = window_holder(observed)) {
     refuse_rest(decision, requests, held_verdict(observed, *holder));
-    if (WallMillis from = stuck_from(*holder); from != 0 && !requests.empty())
+    if (WallMillis from = stuck_from(*holder, observed.now); from != 0 && !requests.empty())
       look_again(decision, std::max<int64_t>(1, from - observed.now.wall));
-    if (WallMillis from = abandoned_from(*holder)) decision.retry_after_millis = from - observed.now.wall;
+    if (WallMillis from = abandoned_from(*holder, observed.now))
+      decision.retry_after_millis = from - observed.now.wall;
     return decision;
   }
   for (const auto& hold : observed.vanished)

@@ -39,10 +39,10 @@ NodeObserved node_with(const api::Pod& pod, const planner::Claim& asked) {
 }  // namespace
 
 TEST_CASE("a node is stuck a minute after a pod's grace period ended, and not before") {
-  CHECK_FALSE(is_stuck(going("p", noon), noon + 59'999));
-  CHECK(is_stuck(going("p", noon), noon + 60'000));
-  CHECK_FALSE(is_stuck(fake::a_pod("p", PodStage::Serving, fake::gpu_claim(300)), noon + 600'000));
-  CHECK(stuck_from(fake::a_pod("p", PodStage::Loading, fake::gpu_claim(300))) == 0);
+  CHECK_FALSE(is_stuck(going("p", noon), {noon + 59'999, 0}));
+  CHECK(is_stuck(going("p", noon), {noon + 60'000, 0}));
+  CHECK_FALSE(is_stuck(fake::a_pod("p", PodStage::Serving, fake::gpu_claim(300)), {noon + 600'000, 0}));
+  CHECK(stuck_from(fake::a_pod("p", PodStage::Loading, fake::gpu_claim(300)), {noon, 0}) == 0);
 }
 
 TEST_CASE("until then the window is held, and it is looked at again at that moment") {

@@ -34,7 +34,7 @@ bool distort(const World& world, api::Pod& pod, const std::string& identity, Eye
         pod.conditions.push_back({std::string(names::readiness_gate), "True", "WarmedUp", "", 0});
       return true;
     case Defect::ForgetsStuck:
-      return eyes == Eyes::Stack || !reconcile::is_stuck(pod, world.time.now().wall);
+      return eyes == Eyes::Stack || !reconcile::is_stuck(pod, world.time.now());
     case Defect::ClaimsNothing:
       if (eyes == Eyes::Ledger) pod.metadata.annotations[std::string(names::annotation_claim)] = claim;
       return true;

@@ -32,6 +32,7 @@ constexpr std::string_view defect_names[] = {"None",
                                              "ForgetsReserved",
                                              "WritesForever",
                                              "ImagesEverywhere",
+                                             "CountsSleep",
                                              "NeverRetries",
                                              "ClaimsFirst",
                                              "MakesEvictablePods",
@@ -40,11 +41,11 @@ constexpr std::string_view defect_names[] = {"None",
 static_assert(std::size(defect_names) == static_cast<size_t>(Defect::Count));
 
 constexpr std::string_view trouble_names[] = {
-    "EditFraction",   "EditImage", "SwapFractions",    "EditContext",      "EditBack",
-    "SwitchTier",     "Suspend",   "DeleteBackground", "DeleteForeground", "DeleteOrphan",
-    "ForceDeletePod", "DeletePod", "ForeignPod",       "KillEngine",       "SilenceEngine",
-    "WedgeEngine",    "JamEngine", "RebootNode",       "StallKubelet",     "CordonNode",
-    "CrashOperator",  "LoseLease", "SetClock",         "BreakApi",         "StopWatch"};
+    "EditFraction", "EditImage",        "SwapFractions",    "EditContext",  "EditBack",       "SwitchTier",
+    "Suspend",      "DeleteBackground", "DeleteForeground", "DeleteOrphan", "ForceDeletePod", "DeletePod",
+    "ForeignPod",   "KillEngine",       "SilenceEngine",    "WedgeEngine",  "JamEngine",      "RebootNode",
+    "StallKubelet", "CordonNode",       "CrashOperator",    "LoseLease",    "SetClock",       "Sleep",
+    "BreakApi",     "StopWatch"};
 static_assert(std::size(trouble_names) == static_cast<size_t>(Trouble::Count));
 
 api::NodeProfile machine(Random& dice) {

@@ -37,6 +37,7 @@ enum class Defect {
   ForgetsReserved,         // what serves counts as nothing in the ledger
   WritesForever,           // every pass writes a status
   ImagesEverywhere,        // every node is believed to have every image
+  CountsSleep,             // deadlines pass while the machine sleeps
   NeverRetries,            // a pass that asks to be called again is not
   ClaimsFirst,             // a stack that wants to stop one tier and start another starts first
   MakesEvictablePods,      // pods do not tolerate a kubelet that stalls
@@ -70,6 +71,7 @@ enum class Trouble {
   CrashOperator,
   LoseLease,
   SetClock,   // the clock on the wall jumps, forward or back
+  Sleep,      // of the one machine that all is on; the lease is lost in it, or is not
   BreakApi,   // nothing is answered for a while
   StopWatch,  // one replica's informers hear nothing for a while, then list again
   Count

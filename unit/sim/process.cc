@@ -38,6 +38,7 @@ Process::Process(World& world, std::string name, uint64_t seed, std::function<vo
       defective_prober_(world, prober_),
       nodes_(node_ports(), board_, name_),
       stacks_(stack_ports(), board_, policy(), name_) {
+  now();
   // The informers list at their own time; a process that has not listed does not lead.
   world_.time.after(dice_.between(5, 400), [this, alive = std::weak_ptr<int>(alive_)] {
     if (alive.expired()) return;
@@ -62,17 +63,20 @@ LaggingCache::Wakes Process::wakes() {
 }
 
 reconcile::StackReconciler::Ports Process::stack_ports() {
-  return {&defective_cluster_,
-          &defective_cache_,
-          &defective_prober_,
-          &events_,
-          [this] { return world_.time.now(); },
-          [this](const auto& node) { add(std::string(node_prefix) + node); }};
+  return {&defective_cluster_,      &defective_cache_,
+          &defective_prober_,       &events_,
+          [this] { return now(); }, [this](const auto& node) { add(std::string(node_prefix) + node); }};
 }
 
 reconcile::NodeReconciler::Ports Process::node_ports() {
-  return {&defective_cluster_, &defective_cache_, [this] { return world_.time.now(); },
+  return {&defective_cluster_, &defective_cache_, [this] { return now(); },
           [this](const auto& stack) { add(std::string(stack_prefix) + stack.text()); }};
+}
+
+Now Process::now() {
+  Now now = clock_.take(world_.time.clocks());
+  if (world_.defect == Defect::CountsSleep) return {now.wall, now.boot};
+  return now;
 }
 
 void Process::lead() {

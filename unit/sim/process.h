@@ -44,6 +44,7 @@ class Process : public Host {
   void doom() { doomed_ = true; }
 
  private:
+  Now now();
   void add(const std::string& key, kube::Urgency urgency = kube::Urgency::Normal);
   void pump_soon(int64_t millis);
   void pump();
@@ -63,6 +64,7 @@ class Process : public Host {
   const std::string name_;
   std::function<void()> ended_;
   Random dice_;
+  SteadyClock clock_;
   kube::WorkqueueCore queue_;
   reconcile::Board board_;
   Events events_;

@@ -60,6 +60,9 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
     life.by_late_drain = world_.actor.ends_with("(dead)") && reconcile::stage_of(*after) != PodStage::Loading;
   }
   life.holds_window = holds;
+  bool drains = after && reconcile::stage_of(*after) == PodStage::Draining;
+  if (!drains) life.draining_since = 0;
+  if (drains && life.draining_since == 0) life.draining_since = now;
   if (before && is_serving(*before) && !(after && is_serving(*after)))
     tier_served_[pod.metadata.key().text()] = now;
   if (!after && before && reconcile::holds_memory(*before)) life.vanished_at = now;
@@ -114,7 +117,7 @@ void Rules::window_free(const api::Pod& pod, BootMillis listed, bool drains) {
     if (other->metadata.uid == pod.metadata.uid || reconcile::node_of(*other) != node) continue;
     // A person who orphans a tier that loads or drains leaves nobody to close its window.
     // A pod that will not go holds nothing up for ever.
-    bool holds = reconcile::holds_window(*other) && !reconcile::is_stuck(*other, world_.time.now().wall);
+    bool holds = reconcile::holds_window(*other) && !reconcile::is_stuck(*other, world_.time.now());
     if (!holds || !other->metadata.controller()) continue;
     const Life& life = lives_[other->metadata.uid];
     // What somebody else did after the operator looked could not be known. Nor could a drain that a dead
@@ -205,6 +208,14 @@ void Rules::back_off_kept(const api::Pod& pod, const api::Tier& tier) {
                      wall - ended, tier.restart.backoff_seconds));
 }
 
+// In the time in which all were awake; by the clock on the wall for an operator that was not there when it
+// was set, and may not know.
+int64_t Rules::passed_since(BootMillis boot, WallMillis wall) const {
+  int64_t awake = world_.time.boot() - boot;
+  bool knows = leader_since_ < boot || world_.time.has_slept();
+  return knows ? awake : std::max(awake, world_.time.now().wall - wall);
+}
+
 void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   std::string name = before.metadata.key().text();
   if (given.uid.empty() || given.resource_version.empty())
@@ -219,16 +230,23 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   Shared<api::InferenceStack> stack = owner_of(before);
   const api::Tier* tier = stack ? tier_of(*stack, label_tier(before)) : nullptr;
   if (!tier) return;
-  WallMillis wall = world_.time.now().wall;
-  // By the clock that nobody sets: that on the wall may have jumped since.
-  bool untouched = stack_edited_[stack->metadata.key()] < lives_[before.metadata.uid].created_at;
+  const Life& life = lives_[before.metadata.uid];
+  bool untouched = stack_edited_[stack->metadata.key()] < life.created_at && !stack->metadata.deleting();
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
-  if (stage != PodStage::Draining) return;
   const Machine* machine = world_.machine(before.node_name);
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
-  int64_t drained = wall - before.condition(names::readiness_gate)->last_transition;
+  constexpr int64_t rounding_millis = 1'000;
+  if (stage == PodStage::Loading && untouched && process && !process->dead) {
+    int64_t loaded = passed_since(life.holds_window_since, reconcile::admitted_at(before));
+    if (loaded < tier->probe.startup_deadline_seconds * 1000 - rounding_millis)
+      fail("8 a tier has its time to load",
+           fmt::format("deletes {} after it loaded for {} ms", name, loaded));
+  }
+  if (stage != PodStage::Draining) return;
+  int64_t drained =
+      passed_since(life.draining_since, before.condition(names::readiness_gate)->last_transition);
   if (process && process->answers(world_.time.boot()) && process->busy_until > world_.time.boot() + 1'000 &&
-      drained < tier->drain_timeout_seconds * 1000)
+      drained < tier->drain_timeout_seconds * 1000 - rounding_millis)
     fail("9 drain before a voluntary stop",
          fmt::format("deletes {} after {} ms of its drain, with a request under way", name, drained));
 }

@@ -77,6 +77,7 @@ class Rules {
   void order_kept(const api::Pod& pod);
   bool image_failed(const std::string& node, const std::string& image) const;
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
+  int64_t passed_since(BootMillis boot, WallMillis wall) const;
   void still_wanted(const api::Pod& pod, const Facts& facts);
   void ours(const api::Pod& pod, const char* verb);
   Shared<api::InferenceStack> owner_of(const api::Pod& pod) const;

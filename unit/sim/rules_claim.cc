@@ -76,7 +76,7 @@ void Rules::vanished_ended(const api::Pod& pod, const Machine& machine, BootMill
 // A process that nobody can end sits in the GPU's driver.
 void Rules::stuck_free(const api::Pod& pod, BootMillis listed) {
   if (!world_.server.spec_of(pod.metadata.uid).gpu) return;
-  WallMillis then = world_.time.wall_of(listed);
+  Now then{world_.time.wall_of(listed), listed};
   for (const auto& [key, other] : world_.server.pods.objects)
     if (reconcile::node_of(*other) == reconcile::node_of(pod) && reconcile::is_stuck(*other, then))
       fail("1 a stuck node takes no GPU claim",

@@ -9,7 +9,7 @@
 #include <limits>
 #include <vector>
 
-#include "base/time.h"
+#include "base/steady_clock.h"
 
 namespace strix::sim {
 
@@ -21,9 +21,17 @@ class Timeline {
   static constexpr BootMillis boot_begin = 3'600'000;
 
   Now now() const { return {wall_of(boot_), boot_}; }
+  // As a process reads them: boot() is the time in which all were awake.
+  Clocks clocks() const { return {wall_of(boot_), boot_ + asleep_, boot_}; }
   // What a clock on the wall shows at that time, or would have shown, had it always gone as it goes now.
   WallMillis wall_of(BootMillis boot) const { return wall_begin + wall_ahead_ + (boot - boot_begin); }
   void set_clock(int64_t millis) { wall_ahead_ += millis; }
+  // Everything stands still, and only clocks go on.
+  void sleep(int64_t millis) {
+    wall_ahead_ += millis;
+    asleep_ += millis;
+  }
+  bool has_slept() const { return asleep_ > 0; }
   BootMillis boot() const { return boot_; }
 
   void at(BootMillis when, std::function<void()> what) {
@@ -55,7 +63,7 @@ class Timeline {
   }
 
   BootMillis boot_ = boot_begin;
-  int64_t wall_ahead_ = 0;
+  int64_t wall_ahead_ = 0, asleep_ = 0;
   uint64_t sequence_ = 0;
   std::vector<Item> items_;
 };

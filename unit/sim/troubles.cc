@@ -189,6 +189,13 @@ void Troubles::operators(const Incident& incident) {
       world_.time.set_clock(millis);
       return;
     }
+    case Trouble::Sleep: {
+      int64_t millis = incident.millis * 60;
+      world_.story.tell("machine", "sleeps for {} ms", millis);
+      world_.time.sleep(millis);
+      if (incident.amount % 2 == 0) election_.break_up();
+      return;
+    }
     case Trouble::BreakApi:
       world_.story.tell("network", "the API server is not to be reached for {} ms", incident.millis);
       world_.api_down_until = world_.time.boot() + incident.millis;
