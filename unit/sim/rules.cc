@@ -70,6 +70,23 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
     return p && reconcile::is_pull_pod(*p) && p->engine && reconcile::waits_for_image(*p->engine);
   };
   if (fails(before) || fails(after)) image_failed_[reconcile::node_of(pod) + " " + pod.image] = now;
+  auto brought = [](const Shared<api::Pod>& p) { return p && p->engine && !p->engine->image_id.empty(); };
+  if (brought(after) && !brought(before)) life.brought_at = now;
+}
+
+// Whether what serves goes on serving, as its successor's image is not known to be there: it is pulled, it is
+// to be pulled whatever is there, or it has been pulled a moment ago.
+bool Rules::image_awaited(const std::string& node, const std::string& image) {
+  bool always = engines::full_image_name(image).ends_with(":latest"), pulling = false;
+  for (const auto& [key, pod] : world_.server.pods.objects) {
+    if (!reconcile::is_pull_pod(*pod) || reconcile::node_of(*pod) != node || pod->image != image) continue;
+    BootMillis brought = lives_[pod->metadata.uid].brought_at;
+    if (brought != 0)
+      return world_.time.boot() - std::max(brought, world_.deaf_until) < heard_of_nodes_millis;
+    pulling = true;
+  }
+  const Machine* machine = world_.machine(node);
+  return pulling || always || !machine || !machine->has_image(image);
 }
 
 // Whether a pull of it fails, or did so recently.

@@ -66,7 +66,7 @@ class Rules {
   struct Life {  // of one pod
     BootMillis holds_window_since = 0, served_until = 0, draining_since = 0, silent_since = 0;
     bool holds_window = false, by_operator = false, by_late_drain = false, vanished = false, serving = false;
-    BootMillis created_at = 0, vanished_at = 0;
+    BootMillis created_at = 0, vanished_at = 0, brought_at = 0;
   };
   void created_pull(const api::Pod& pod, const std::string& body);
   void window_free(const api::Pod& pod, BootMillis listed, bool drains);
@@ -76,6 +76,7 @@ class Rules {
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
   bool image_failed(const std::string& node, const std::string& image) const;
+  bool image_awaited(const std::string& node, const std::string& image);
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
   int64_t passed_since(BootMillis boot, WallMillis wall) const;
   void still_wanted(const api::Pod& pod, const Facts& facts);

@@ -3,6 +3,7 @@
 #include "api/names.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "engines/image.h"
 #include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/rules.h"
@@ -111,6 +112,14 @@ void Rules::released_first(const api::Pod& pod, const Facts& facts) {
     int held = world_.server.spec_of(other->metadata.uid).gpu_fraction_milli;
     int wanted = resident ? planned->claim.gpu_fraction_milli : 0;
     if (resident && held <= wanted) continue;
+    // What serves goes on serving until its successor could start.
+    bool fails = planned && (planned->state == planner::TierState::Error ||
+                             planned->state == planner::TierState::Refused);
+    auto tier = std::find_if(stack->spec.tiers.begin(), stack->spec.tiers.end(),
+                             [&](const auto& t) { return planned && t.name == planned->name; });
+    bool awaited = resident && tier != stack->spec.tiers.end() &&
+                   image_awaited(reconcile::node_of(*other), engines::image_of(stack->spec, *tier));
+    if (fails || awaited) continue;
     fail("3 release before claim",
          fmt::format("lets in {} while {} holds gpuFraction {} and is to hold {}", pod.metadata.key().text(),
                      key.text(), format_fraction(held), resident ? format_fraction(wanted) : "nothing"));
