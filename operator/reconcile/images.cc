@@ -36,13 +36,26 @@ bool brought_it(const api::Pod& pod) {
   return pod.engine && (!pod.engine->image_id.empty() || waits_with_image(*pod.engine));
 }
 
+// "10.0.0.7:43122->10.0.0.2:53" without the first port, which is another with every try.
+std::string without_own_port(std::string text) {
+  for (size_t arrow = text.find("->"); arrow != std::string::npos; arrow = text.find("->", arrow + 1)) {
+    size_t before = text.find_last_not_of("0123456789", arrow == 0 ? 0 : arrow - 1);
+    bool port = before != std::string::npos && text[before] == ':' && before + 1 < arrow;
+    if (!port) continue;
+    text.erase(before, arrow - before);
+    arrow = before;
+  }
+  return text;
+}
+
 // The kubelet goes to and fro between a failed pull and the wait for the next one, which quotes the first:
 // said once, so that a status does not change with it.
 std::string pull_fault(const api::ContainerStatus& engine) {
   constexpr std::string_view cause = "ErrImagePull: ";
-  size_t quoted = engine.waiting_message.find(cause);
-  if (quoted != std::string::npos) return engine.waiting_message.substr(quoted + cause.size());
-  return engine.waiting_message.empty() ? engine.waiting_reason : engine.waiting_message;
+  const std::string& message = engine.waiting_message;
+  if (message.empty()) return engine.waiting_reason;
+  size_t quoted = message.find(cause);
+  return without_own_port(quoted == std::string::npos ? message : message.substr(quoted + cause.size()));
 }
 
 void read_pull(const api::Pod& pod, const std::string& image, ImageView& view) {

@@ -136,6 +136,14 @@ TEST_CASE("what a pod that pulls shows decides whether the image is there") {
          waits(p, "ImagePullBackOff", "Back-off pulling image \"x\": ErrImagePull: not found");
        },
        false, "ImagePullFailed", " cannot be pulled on node strix-halo: not found"},
+      {"its registry's name is not found, from another port every time",
+       [](api::Pod& p) {
+         waits(p, "ErrImagePull", "lookup x: read udp 10.0.0.7:43122->10.0.0.2:53: i/o timeout");
+       },
+       false, "ImagePullFailed",
+       " cannot be pulled on node strix-halo: lookup x: read udp 10.0.0.7->10.0.0.2:53: i/o timeout"},
+      {"says what is no port", [](api::Pod& p) { waits(p, "ErrImagePull", "->a 12->b :->c"); }, false,
+       "ImagePullFailed", " cannot be pulled on node strix-halo: ->a 12->b :->c"},
       {"may not be pulled", [](api::Pod& p) { waits(p, "ErrImageNeverPull"); }, false, "ImagePullFailed",
        " cannot be pulled on node strix-halo: ErrImageNeverPull"},
       {"ended without it",
