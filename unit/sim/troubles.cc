@@ -175,6 +175,14 @@ void Troubles::after_doom(const Incident& incident) {
   });
 }
 
+// Whoever holds the lease, or waits for it, looks at the clocks every two seconds.
+void Troubles::see_clocks(const Incident& incident) {
+  world_.time.after(incident.amount * 2, [this] {
+    for (auto& replica : replicas_)
+      if (Process* process = replica->process()) process->see_clocks();
+  });
+}
+
 void Troubles::operators(const Incident& incident) {
   switch (incident.trouble) {
     case Trouble::CrashOperator:
@@ -187,14 +195,14 @@ void Troubles::operators(const Incident& incident) {
       int64_t millis = (incident.amount % 2 == 0 ? 1 : -1) * incident.millis;
       world_.story.tell("machine", "the clock on the wall jumps by {} ms", millis);
       world_.time.set_clock(millis);
-      return;
+      return see_clocks(incident);
     }
     case Trouble::Sleep: {
       int64_t millis = incident.millis * 60;
       world_.story.tell("machine", "sleeps for {} ms", millis);
       world_.time.sleep(millis);
       if (incident.amount % 2 == 0) election_.break_up();
-      return;
+      return see_clocks(incident);
     }
     case Trouble::BreakApi:
       world_.story.tell("network", "the API server is not to be reached for {} ms", incident.millis);

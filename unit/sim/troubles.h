@@ -27,6 +27,7 @@ class Troubles {
   void machines(const Incident& incident);
   void doom(const Incident& incident);
   void after_doom(const Incident& incident);
+  void see_clocks(const Incident& incident);
   void operators(const Incident& incident);
   void apply(size_t index);
   void foreign_pod(const Incident& incident);
