@@ -60,9 +60,17 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
     life.by_late_drain = world_.actor.ends_with("(dead)") && reconcile::stage_of(*after) != PodStage::Loading;
   }
   life.holds_window = holds;
+  // Both are written down when they are asked for, and the request may take its time.
+  auto asked_at = [&](WallMillis stamp) {
+    constexpr int64_t request_millis_max = 60'000;
+    return now - std::clamp<int64_t>(world_.time.now().wall - stamp, 0, request_millis_max);
+  };
+  if (after && life.loading_since == 0 && reconcile::admitted_at(*after) != 0)
+    life.loading_since = asked_at(reconcile::admitted_at(*after));
   bool drains = after && reconcile::stage_of(*after) == PodStage::Draining;
   if (!drains) life.draining_since = 0;
-  if (drains && life.draining_since == 0) life.draining_since = now;
+  if (drains && life.draining_since == 0)
+    life.draining_since = asked_at(after->condition(names::readiness_gate)->last_transition);
   if (before && is_serving(*before) && !(after && is_serving(*after)))
     tier_served_[pod.metadata.key().text()] = now;
   if (!after && before && reconcile::holds_memory(*before)) life.vanished_at = now;
@@ -254,7 +262,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
   constexpr int64_t rounding_millis = 1'000;
   if (stage == PodStage::Loading && untouched && process && !process->dead) {
-    int64_t loaded = passed_since(life.holds_window_since, reconcile::admitted_at(before));
+    int64_t loaded = passed_since(life.loading_since, reconcile::admitted_at(before));
     if (loaded < tier->probe.startup_deadline_seconds * 1000 - rounding_millis)
       fail("8 a tier has its time to load",
            fmt::format("deletes {} after it loaded for {} ms", name, loaded));

@@ -64,7 +64,7 @@ class Rules {
 
  private:
   struct Life {  // of one pod
-    BootMillis holds_window_since = 0, served_until = 0, draining_since = 0, silent_since = 0;
+    BootMillis holds_window_since = 0, loading_since = 0, draining_since = 0, silent_since = 0;
     bool holds_window = false, by_operator = false, by_late_drain = false, vanished = false, serving = false;
     BootMillis created_at = 0, vanished_at = 0, brought_at = 0;
   };
