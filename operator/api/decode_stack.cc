@@ -248,6 +248,11 @@ StackSpec decode_spec(const Reader& reader) {
   spec.when_short =
       policy.member("whenShort")
           .choice<WhenShort>({{"Park", WhenShort::Park}, {"Refuse", WhenShort::Refuse}}, spec.when_short);
+  Reader tuning = reader.member("tuning");
+  tuning.is_object();
+  spec.tuning.mode = tuning.member("mode").choice<TuningMode>(
+      {{"Off", TuningMode::Off}, {"Observe", TuningMode::Observe}}, spec.tuning.mode);
+  spec.tuning.window_seconds = tuning.member("windowSeconds").integer(spec.tuning.window_seconds);
   return spec;
 }
 

@@ -28,6 +28,22 @@ std::optional<int> decode_fraction(json::Value value) {
   return fraction_to_milli(*number);
 }
 
+KvStatus decode_cache(json::Value value) {
+  KvStatus cache{
+      .bytes = value["bytes"].integer(), .tokens = value["tokens"].integer_or(0), .peak_percent = {}};
+  if (auto peak = value["peak"].integer(); peak && *peak >= 0 && *peak <= 100)
+    cache.peak_percent = static_cast<int>(*peak);
+  return cache;
+}
+
+Recommended decode_recommended(json::Value value) {
+  return Recommended{.context_length_tokens = value["contextLength"].integer(),
+                     .gpu_fraction_milli = decode_fraction(value["gpuFraction"]),
+                     .kv_cache_bytes = value["kvCache"].integer(),
+                     .message = value["message"].string_or(""),
+                     .since = time_of(value["since"])};
+}
+
 TierStatus decode_tier(json::Value value) {
   TierStatus tier;
   tier.name = value["name"].string_or("");
@@ -48,8 +64,9 @@ TierStatus decode_tier(json::Value value) {
   tier.context_length_tokens = value["contextLength"].integer();
   tier.gpu_fraction_milli = decode_fraction(value["gpuFraction"]);
   tier.bytes = value["bytes"].integer();
-  if (json::Value kv = value["kv"]; kv.is_object())
-    tier.kv = KvStatus{.bytes = kv["bytes"].integer(), .tokens = kv["tokens"].integer_or(0)};
+  if (json::Value kv = value["kv"]; kv.is_object()) tier.kv = decode_cache(kv);
+  if (json::Value recommended = value["recommended"]; recommended.is_object())
+    tier.recommended = decode_recommended(recommended);
   tier.engine_version = value["engineVersion"].string_or("");
   tier.endpoint = value["endpoint"].string_or("");
   return tier;

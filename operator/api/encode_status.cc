@@ -64,6 +64,17 @@ void cache(json::Writer& out, const KvStatus& value) {
   out.begin_object();
   if (value.bytes) out.member("bytes", *value.bytes);
   out.member("tokens", value.tokens);
+  if (value.peak_percent) out.member("peak", int64_t{*value.peak_percent});
+  out.end_object();
+}
+
+void recommended(json::Writer& out, const Recommended& value, Times times) {
+  out.begin_object();
+  if (value.context_length_tokens) out.member("contextLength", *value.context_length_tokens);
+  if (value.gpu_fraction_milli) out.key("gpuFraction").number(*value.gpu_fraction_milli / 1000.0);
+  if (value.kv_cache_bytes) out.member("kvCache", *value.kv_cache_bytes);
+  text(out, "message", value.message, message_bytes_max);
+  time(out, "since", value.since, times);
   out.end_object();
 }
 
@@ -90,6 +101,10 @@ void tier(json::Writer& out, const TierStatus& value, Times times) {
     cache(out, *value.kv);
   }
   text(out, "engineVersion", value.engine_version, word_bytes_max);
+  if (value.recommended) {
+    out.key("recommended");
+    recommended(out, *value.recommended, times);
+  }
   text(out, "endpoint", value.endpoint, 512);
   out.end_object();
 }

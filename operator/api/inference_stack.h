@@ -18,6 +18,7 @@ enum class Accelerator { Gpu, None };
 enum class Activation { Always, Off };
 enum class DeviceStrategy { ExtendedResource, Privileged };
 enum class WhenShort { Park, Refuse };
+enum class TuningMode { Off, Observe };
 
 std::string_view to_string(Engine engine);  // "vllm", "llamacpp": as in the manifest
 std::string_view to_string(Accelerator accelerator);
@@ -154,12 +155,18 @@ struct Tier {
   }
 };
 
+struct Tuning {
+  TuningMode mode = TuningMode::Observe;
+  int64_t window_seconds = 86'400;
+};
+
 struct StackSpec {
   bool suspend = false;
   std::vector<StackNode> nodes;
   EngineDefaults vllm, llamacpp;
   std::vector<Tier> tiers;
   WhenShort when_short = WhenShort::Park;  // memoryPolicy.whenShort
+  Tuning tuning;
 
   const EngineDefaults& defaults_of(Engine engine) const { return engine == Engine::Vllm ? vllm : llamacpp; }
 };
@@ -186,8 +193,23 @@ struct Failure {
 // Of the running engine's KV cache.
 struct KvStatus {
   std::optional<int64_t> bytes;
-  int64_t tokens = 0;  // that it holds, of all requests together
+  int64_t tokens = 0;               // that it holds, of all requests together
+  std::optional<int> peak_percent;  // the most of it that was seen in use, in steps of 5
   bool operator==(const KvStatus&) const = default;
+};
+
+// What the tier was used for would be better served by; what is not set is fine as it is.
+struct Recommended {
+  std::optional<int64_t> context_length_tokens;
+  std::optional<int> gpu_fraction_milli;
+  std::optional<int64_t> kv_cache_bytes;
+  std::string message;   // what was seen, and why
+  WallMillis since = 0;  // since when just this is recommended
+  bool same_as(const Recommended& other) const {
+    return context_length_tokens == other.context_length_tokens &&
+           gpu_fraction_milli == other.gpu_fraction_milli && kv_cache_bytes == other.kv_cache_bytes;
+  }
+  bool operator==(const Recommended&) const = default;
 };
 
 struct TierStatus {
@@ -206,7 +228,8 @@ struct TierStatus {
   std::optional<int64_t> bytes;                  // ledger entry of the pod that runs
   std::optional<KvStatus> kv;                    // read back from the engine
   std::string engine_version;                    // as the engine itself says
-  std::string endpoint;                          // http://<service>.<namespace>.svc:<port>
+  std::optional<Recommended> recommended;
+  std::string endpoint;  // http://<service>.<namespace>.svc:<port>
 };
 
 struct NodeMemory {

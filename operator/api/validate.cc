@@ -53,6 +53,7 @@ void each_tier(const InferenceStack& stack, const Policy&, Findings& findings) {
 constexpr StackCheck stack_table[] = {
     stack_name,          // becomes part of Service names
     counts,              // 1 to 16 nodes, 1 to 16 tiers
+    tuning,              // its window
     unique_names,        // nodes, tiers
     each_node,           // node_table
     engine_defaults,     // images, env, cache

@@ -45,6 +45,7 @@ const StackNode* node_of(const StackSpec& spec, const Tier& tier);
 // Stack.
 void stack_name(const InferenceStack& stack, const Policy& policy, Findings& findings);
 void counts(const InferenceStack& stack, const Policy& policy, Findings& findings);
+void tuning(const InferenceStack& stack, const Policy& policy, Findings& findings);
 void unique_names(const InferenceStack& stack, const Policy& policy, Findings& findings);
 void engine_defaults(const InferenceStack& stack, const Policy& policy, Findings& findings);
 void unique_ports(const InferenceStack& stack, const Policy& policy, Findings& findings);

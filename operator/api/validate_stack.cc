@@ -86,6 +86,10 @@ void counts(const InferenceStack& stack, const Policy&, Findings& findings) {
   count("spec.tiers", stack.spec.tiers.size(), "tier", findings);
 }
 
+void tuning(const InferenceStack& stack, const Policy&, Findings& findings) {
+  range("spec.tuning.windowSeconds", stack.spec.tuning.window_seconds, 3600, 604'800, findings);
+}
+
 void unique_names(const InferenceStack& stack, const Policy&, Findings& findings) {
   std::set<std::string> nodes, tiers;
   for (const auto& node : stack.spec.nodes)

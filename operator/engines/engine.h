@@ -92,6 +92,8 @@ struct Report {
   std::string version;              // of at most 64 bytes; empty: not known
   bool operator==(const Report&) const = default;
 };
+// What the cache holds as the plan counts it: in requests of full length, where the engine says how many.
+std::optional<int64_t> kv_tokens_at_full_length(const Report& report);
 // What the second says of what the first leaves open.
 Report merged(Report first, const Report& second);
 

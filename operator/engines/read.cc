@@ -111,6 +111,14 @@ Ask effective_ask(api::Engine engine) {
   return {.method = "GET", .path = engine == api::Engine::Vllm ? "/v1/models" : "/props", .body = {}};
 }
 
+std::optional<int64_t> kv_tokens_at_full_length(const Report& report) {
+  constexpr int64_t millionths = 1'000'000;
+  const auto& requests = report.kv_requests_millionths;
+  const auto& context = report.context_length_tokens;
+  if (!requests || !context || *requests > number_most / *context) return report.kv_tokens;
+  return (*requests * *context + millionths / 2) / millionths;
+}
+
 Report merged(Report first, const Report& second) {
   auto take = [](auto& known, const auto& told) {
     if (!known) known = told;

@@ -100,8 +100,7 @@ bool has_error_at(const std::vector<api::FieldError>& errors, const Path& path) 
     }
   }
   for (const auto& error : errors) {
-    size_t at = error.path.rfind(suffix);
-    if (at != std::string::npos && at + suffix.size() == error.path.size()) return true;
+    if (("." + error.path).ends_with(suffix)) return true;
   }
   return false;
 }
@@ -194,6 +193,8 @@ spec:
       {"spec.tiers[0].enforceEager", boolean(tier.enforce_eager)},
       {"spec.tiers[0].acceptUnverified", boolean(tier.accept_unverified)},
       {"spec.memoryPolicy.whenShort", spec.when_short == api::WhenShort::Park ? "Park" : "Refuse"},
+      {"spec.tuning.mode", spec.tuning.mode == api::TuningMode::Observe ? "Observe" : "Off"},
+      {"spec.tuning.windowSeconds", std::to_string(spec.tuning.window_seconds)},
       {"spec.tiers[0].activation", tier.activation == api::Activation::Always ? "Always" : "Off"},
       {"spec.tiers[0].priority", std::to_string(tier.priority)},
       {"spec.tiers[0].probe.startupDeadlineSeconds", std::to_string(tier.probe.startup_deadline_seconds)},
@@ -246,7 +247,7 @@ TEST_CASE("validate refuses texts that are longer than the CRD allows") {
 }
 
 TEST_CASE("the CRD leaves room for kubectl apply, and prints what the status offers") {
-  CHECK(test::read_source(crd_path).size() < 73728);  // the annotation of kubectl apply may have 262144
+  CHECK(test::read_source(crd_path).size() < 98304);  // the annotation of kubectl apply may have 262144
   std::vector<std::string> names;
   YAML::Node summary = schema_of("status")["properties"]["summary"]["properties"];
   for (const auto& column : version_of_crd()["additionalPrinterColumns"]) {
@@ -270,7 +271,9 @@ TEST_CASE("the status that is written has only fields of the CRD") {
       api::Failure{.failure_class = "c", .message = "m", .time = 1, .subject = "s", .cleared = "t"};
   tier.context_length_tokens = tier.bytes = 1;
   tier.gpu_fraction_milli = 1;
-  tier.kv = api::KvStatus{.bytes = 1, .tokens = 1};
+  tier.kv = api::KvStatus{.bytes = 1, .tokens = 1, .peak_percent = 1};
+  tier.recommended = api::Recommended{
+      .context_length_tokens = 1, .gpu_fraction_milli = 1, .kv_cache_bytes = 1, .message = "m", .since = 1};
   tier.engine_version = "v";
   status.tiers.push_back(tier);
   status.memory.push_back({.node = "halo"});

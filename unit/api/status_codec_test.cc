@@ -45,7 +45,12 @@ api::StackStatus sample_status() {
   tier.context_length_tokens = 49152;
   tier.gpu_fraction_milli = 550;
   tier.bytes = 68 * gib;
-  tier.kv = api::KvStatus{.bytes = 5 * gib, .tokens = 54400};
+  tier.kv = api::KvStatus{.bytes = 5 * gib, .tokens = 54400, .peak_percent = 35};
+  tier.recommended = api::Recommended{.context_length_tokens = 20480,
+                                      .gpu_fraction_milli = 420,
+                                      .kv_cache_bytes = 3 * gib,
+                                      .message = "requests took less",
+                                      .since = 1770091509000};
   tier.engine_version = "0.32.0";
   tier.endpoint = "http://strix-coder.llm.svc:8002";
   status.tiers = {tier, tier_named("utility")};
@@ -80,6 +85,8 @@ TEST_CASE("a status that is written reads back the same") {
   CHECK(read.tiers[0].bytes == 68 * gib);
   CHECK(read.tiers[0].kv == sample_status().tiers[0].kv);
   CHECK(read.tiers[0].engine_version == "0.32.0");
+  CHECK(read.tiers[0].recommended == sample_status().tiers[0].recommended);
+  CHECK_FALSE(read.tiers[1].recommended.has_value());
   CHECK_FALSE(read.tiers[1].bytes.has_value());
   CHECK_FALSE(read.tiers[1].kv.has_value());
   CHECK_FALSE(read.tiers[1].last_failure.has_value());

@@ -26,8 +26,9 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"planner", {"models", "api", "base"}},
     {"engines", {"planner", "models", "api", "base"}},
     {"kube", {"base", "http"}},
-    {"reconcile", {"engines", "planner", "models", "api", "base"}},
-    {"probe", {"engines", "http", "api", "base", "reconcile/ports.h"}},
+    {"tuning", {"engines", "planner", "models", "api", "base"}},
+    {"reconcile", {"tuning", "engines", "planner", "models", "api", "base"}},
+    {"probe", {"tuning", "engines", "http", "api", "base", "reconcile/ports.h"}},
     {"serve", {"base", "api"}},
     {"offline", {"engines", "planner", "models", "api", "base"}},
     {"app", {"base", "http", "api", "planner", "engines", "kube", "reconcile", "probe", "serve", "offline"}},
@@ -48,7 +49,8 @@ const std::map<std::string, std::set<std::string>> library_users = {
 };
 
 // Pure: the same inputs give the same outputs. In reconcile/ and probe/ all but the shells are.
-const std::set<std::string> pure_folders = {"api", "models", "planner", "engines", "reconcile", "probe"};
+const std::set<std::string> pure_folders = {"api",    "models",    "planner", "engines",
+                                            "tuning", "reconcile", "probe"};
 const std::set<std::string> shells = {"operator/reconcile/stack_reconciler",
                                       "operator/reconcile/node_reconciler",
                                       "operator/reconcile/board",
