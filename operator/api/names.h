@@ -65,6 +65,7 @@ inline constexpr std::string_view condition_reconciling = "Reconciling";
 inline constexpr std::string_view condition_stalled = "Stalled";
 inline constexpr std::string_view condition_memory_fits = "MemoryFits";
 inline constexpr std::string_view condition_node_ready = "NodeReady";
+inline constexpr std::string_view condition_tuned = "Tuned";
 
 // Reasons of the stack's conditions.
 inline constexpr std::string_view reason_all_tiers_serving = "AllTiersServing";
@@ -88,6 +89,10 @@ inline constexpr std::string_view reason_memory_unknown = "MemoryUnknown";
 inline constexpr std::string_view reason_combination_refused = "CombinationRefused";
 inline constexpr std::string_view reason_combination_unverified = "CombinationUnverified";
 inline constexpr std::string_view reason_needs_eager = "NeedsEager";
+inline constexpr std::string_view reason_suits = "Suits";
+inline constexpr std::string_view reason_recommended = "Recommended";
+inline constexpr std::string_view reason_no_room = "NoRoom";
+inline constexpr std::string_view reason_observing = "Observing";
 inline constexpr std::string_view reason_deleting = "Deleting";
 inline constexpr std::string_view reason_given_up = "GivenUp";
 inline constexpr std::string_view reason_quarantined = "Quarantined";

@@ -23,6 +23,8 @@ std::string_view name_of(AskKind kind) {
       return "version";
     case AskKind::Cache:
       return "cache";
+    case AskKind::Usage:
+      return "usage";
     case AskKind::Load:
       return "load";
   }
@@ -40,6 +42,7 @@ engines::Ask ask_of(AskKind kind, const api::Tier& tier) {
     case AskKind::Version:
       return engines::version_ask();
     case AskKind::Cache:
+    case AskKind::Usage:
     case AskKind::Load:
       return engines::metrics_ask();
   }
@@ -81,6 +84,9 @@ void read_body(AskKind kind, const api::Tier& tier, int status, std::string_view
       return;
     case AskKind::Cache:
       if (status == 200) answer.report = engines::read_cache(tier.engine, body);
+      return;
+    case AskKind::Usage:
+      if (status == 200) answer.usage = engines::read_usage(tier.engine, body);
       return;
     case AskKind::Load:
       if (status == 200) answer.load = engines::read_load(tier.engine, body);

@@ -13,7 +13,8 @@ constexpr int64_t poll_millis_min = 20;  // an engine that loads in a second is 
 constexpr int64_t poll_millis_max = 1'000;
 constexpr int64_t poll_fraction = 50;
 constexpr int64_t serving_millis = 10'000;
-constexpr int64_t retry_millis = 2'000;  // after a failure of a tier that was serving
+constexpr int64_t usage_millis = 30'000;  // what it is used for, while it serves
+constexpr int64_t retry_millis = 2'000;   // after a failure of a tier that was serving
 constexpr int failures_max = 3;
 constexpr int refusals_max = 2;  // nobody listens any more: not a busy engine
 // Counted, not timed, so that a machine that slept finds no engine wedged when it wakes. Every two seconds
@@ -37,6 +38,7 @@ int64_t deadline_of(AskKind kind) {
       return 5'000;
     case AskKind::Version:
     case AskKind::Cache:
+    case AskKind::Usage:
     case AskKind::Load:
       return 2'000;
   }
@@ -72,6 +74,7 @@ std::optional<AskKind> untold(const State& state) {
 void go_on_serving(State& state, Now now) {
   auto kind = untold(state);
   state.reading.told = !kind;
+  if (!kind && state.observe && now.boot >= state.usage_at) kind = AskKind::Usage;
   if (state.draining && kind != AskKind::Effective) kind.reset();  // its load is asked for instead
   ask_next(state, kind.value_or(AskKind::Health), kind ? now.boot : now.boot + serving_millis);
 }
@@ -169,6 +172,15 @@ void on_detail(State& state, const Answer& answer, bool understood, int& failure
   ask_next(state, AskKind::Health, now.boot);
 }
 
+void on_usage(State& state, const Answer& answer, Now now) {
+  state.usage_at = now.boot + usage_millis;
+  int64_t tokens = engines::kv_tokens_at_full_length(state.reading.report).value_or(0);
+  if (answer.usage)
+    if (auto ended = state.meter.take(*answer.usage, tokens, now.boot)) state.reading.interval = *ended;
+  if (answer.delivery == Delivery::Answered) return go_on_serving(state, now);
+  ask_next(state, AskKind::Health, now.boot);
+}
+
 void on_load(State& state, const Answer& answer, Now now) {
   state.reading.load = answer.load;
   state.load_read_at = now.boot;
@@ -188,6 +200,8 @@ void take(State& state, const Answer& answer, bool draining, Now now) {
       return on_detail(state, answer, !answer.report.version.empty(), state.version_failures, now);
     case AskKind::Cache:
       return on_detail(state, answer, answer.report.kv_tokens.has_value(), state.cache_failures, now);
+    case AskKind::Usage:
+      return on_usage(state, answer, now);
     case AskKind::Load:
       return on_load(state, answer, now);
   }
@@ -203,8 +217,8 @@ std::optional<AskKind> due(const State& state, bool draining, BootMillis now) {
   if (state.under_way) return std::nullopt;
   if (state.next_at <= now) {
     // A draining engine is not given work, and its load is not left unread for that long.
-    bool later =
-        state.next == AskKind::WarmUp || state.next == AskKind::Version || state.next == AskKind::Cache;
+    bool later = state.next == AskKind::WarmUp || state.next == AskKind::Version ||
+                 state.next == AskKind::Usage || state.next == AskKind::Cache;
     return draining && later ? AskKind::Health : state.next;
   }
   if (draining && state.load_at <= now) return AskKind::Load;
@@ -224,6 +238,7 @@ State begin(Now now, bool was_serving, bool was_silent) {
   State state;
   state.started = state.next_at = now.boot;
   state.was_serving = was_serving || was_silent;
+  state.meter = tuning::Meter(!state.was_serving);
   state.reading.phase = was_silent    ? ProbePhase::NotAnswering
                         : was_serving ? ProbePhase::Serving
                                       : ProbePhase::NotListening;
@@ -234,6 +249,7 @@ State begin(Now now, bool was_serving, bool was_silent) {
 
 Step advance(State state, const Input& input) {
   state.draining = input.draining;
+  state.observe = input.observe;
   if (input.answer) take(state, *input.answer, input.draining, input.now);
   forget_old_load(state, input.draining, input.now.boot);
   Step step;

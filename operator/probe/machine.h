@@ -9,12 +9,14 @@
 
 #include "base/time.h"
 #include "engines/engine.h"
+#include "engines/usage.h"
 #include "reconcile/ports.h"
+#include "tuning/meter.h"
 
 namespace strix::probe {
 
 // Effective, Version and Cache are asked once of each run of an engine, until they were understood.
-enum class AskKind { Health, WarmUp, Effective, Version, Cache, Load };
+enum class AskKind { Health, WarmUp, Effective, Version, Cache, Usage, Load };
 
 // A question to send now. What is not answered by the deadline is answered TimedOut by whoever sends it.
 struct Question {
@@ -29,7 +31,7 @@ enum class Delivery {
   TimedOut,
 };
 
-// An answer as the engine's dialect reads it; of the last four only what the kind asks for is used.
+// An answer as the engine's dialect reads it; of the last five only what the kind asks for is used.
 struct Answer {
   AskKind kind = AskKind::Health;
   Delivery delivery = Delivery::Answered;
@@ -38,16 +40,19 @@ struct Answer {
   bool warmed_up = false;
   engines::Report report;
   std::optional<engines::Load> load;
+  std::optional<engines::Usage> usage = {};
 };
 
 struct State {
   reconcile::ProbeReading reading;
-  BootMillis started = 0;          // when the port was first asked; the polling interval grows from here
-  bool was_serving = false;        // once: trouble is NotAnswering from then on
-  bool under_way = false;          // one question at a time
-  bool draining = false;           // as told last
-  AskKind next = AskKind::Health;  // the chain health, warm-up, effective, health, ...
+  BootMillis started = 0;    // when the port was first asked; the polling interval grows from here
+  bool was_serving = false;  // once: trouble is NotAnswering from then on
+  bool under_way = false;    // one question at a time
+  bool draining = false, observe = false;  // as told last
+  AskKind next = AskKind::Health;          // the chain health, warm-up, effective, health, ...
   BootMillis next_at = 0;
+  BootMillis usage_at = 0;  // not before then
+  tuning::Meter meter;
   BootMillis load_at = 0;       // the other chain, while draining
   BootMillis load_read_at = 0;  // of reading.load
   int failures = 0;             // of health, in a row, since it served
@@ -61,6 +66,7 @@ struct Input {
   Now now;
   bool draining = false;
   std::optional<Answer> answer;  // absent: a tick
+  bool observe = false;          // what it is used for is asked too
 };
 
 struct Step {

@@ -23,8 +23,8 @@ bool worth_waking(const reconcile::ProbeReading& before, const reconcile::ProbeR
   return before.phase != after.phase || before.detail != after.detail ||
          before.wedged_since != after.wedged_since ||
          before.report.context_length_tokens != after.report.context_length_tokens ||
-         before.told != after.told || before.load.has_value() != after.load.has_value() ||
-         idle(before) != idle(after);
+         before.told != after.told || before.interval != after.interval ||
+         before.load.has_value() != after.load.has_value() || idle(before) != idle(after);
 }
 
 }  // namespace
@@ -147,7 +147,8 @@ void TierProber::Rounds::step(const std::string& uid, std::optional<Answer> answ
   if (found == entries_.end() || !found->second.state) return;
   Entry& entry = found->second;
   reconcile::ProbeReading before = entry.state->reading;
-  Step result = advance(std::move(*entry.state), Input{now(), entry.target.draining, std::move(answer)});
+  Step result = advance(std::move(*entry.state),
+                        Input{now(), entry.target.draining, std::move(answer), entry.target.observe});
   entry.state = std::move(result.state);
   if (result.question) {
     entry.waiting = result.question;

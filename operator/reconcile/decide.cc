@@ -8,6 +8,7 @@
 #include "api/codec.h"
 #include "api/names.h"
 #include "reconcile/context.h"
+#include "reconcile/figures.h"
 #include "reconcile/images.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_step.h"
@@ -158,7 +159,7 @@ Decision decide_teardown(const Observed& observed) {
       any = true;
     }
   }
-  complete_status(context, decision.status);
+  complete_status(context, decision.status, {});
   finish(observed, decision);
   if (any) return decision;
   decision.actions = end_pulls(observed);  // the object is about to go, and its status with it
@@ -189,7 +190,8 @@ Decision decide(const Observed& observed) {
   step_services(context, decision);
   note_profiles(context, decision);
   if (!stack.metadata.has_finalizer(names::finalizer)) decision.actions.push_back(SetFinalizer{true});
-  complete_status(context, decision.status);
+  auto tuned = tell_figures(context, decision.status);
+  complete_status(context, decision.status, std::move(tuned));
   finish(observed, decision);
   return decision;
 }

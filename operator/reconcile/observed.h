@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "planner/plan.h"
 #include "reconcile/ports.h"
 #include "reconcile/window.h"
+#include "tuning/history.h"
 
 namespace strix::reconcile {
 
@@ -20,7 +22,8 @@ struct Observed {
   std::string leader;
   api::Policy policy;
   Shared<api::InferenceStack> stack;
-  Shared<planner::Plan> plan;  // of its spec; null: it is made when it is asked for
+  Shared<planner::Plan> plan;                     // of its spec; null: it is made when it is asked for
+  Shared<planner::CapabilityTable> capabilities;  // that it was made with; null: the built-in ones
   // Pods and Services with this stack's label in its namespace, whoever owns them.
   std::vector<Shared<api::Pod>> pods;
   std::vector<Shared<api::Service>> services;
@@ -32,6 +35,9 @@ struct Observed {
   std::map<std::string, std::string> api_keys;  // by tier name, where one was asked for and could be read
   // What the window of each tier's node said last, by "namespace/pod".
   std::map<std::string, Verdict> verdicts;
+  // What the tiers were used for, by name, when there is something new to tell of that; absent: what was told
+  // last stands.
+  std::optional<std::map<std::string, tuning::Seen>> usage;
   // What went wrong when we last acted for a tier, by tier name: a name that is taken, a refused pod.
   std::map<std::string, Verdict> refusals;
 };

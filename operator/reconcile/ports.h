@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "engines/engine.h"
+#include "tuning/meter.h"
 
 namespace strix::reconcile {
 
@@ -116,7 +117,9 @@ struct ProbeReading {
   WallMillis since = 0;  // when this phase began
   engines::Report report;
   std::optional<engines::Load> load;  // only while draining; absent: unknown, which counts as busy
-  bool told = false;                  // `report` is all that the engine will say
+  std::optional<tuning::Interval> interval =
+      {};             // the latest that ended of what it is used for, where observed
+  bool told = false;  // `report` is all that the engine will say
   // Of NotAnswering: since when its health check has failed so often in a row that it will not come back by
   // itself; 0: it may.
   WallMillis wedged_since = 0;
@@ -132,6 +135,7 @@ struct ProbeTarget {
   // What the pod's condition says already (the operator restarted): starts as Serving, or as NotAnswering.
   bool was_serving = false, was_silent = false;
   bool draining = false;  // read the load too, often
+  bool observe = false;   // what it is used for is read, twice a minute
 };
 
 // Thread-safe. A change of a reading wakes the stack that the target belongs to.

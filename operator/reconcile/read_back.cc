@@ -10,15 +10,6 @@ namespace strix::reconcile {
 
 namespace {
 
-// As the plan counts: in requests of full length, where the engine knows how many those are.
-std::optional<int64_t> tokens_of(const engines::Report& report) {
-  constexpr int64_t millionths = 1'000'000;
-  const auto& requests = report.kv_requests_millionths;
-  const auto& context = report.context_length_tokens;
-  if (!requests || !context || *requests > INT64_MAX / *context) return report.kv_tokens;
-  return (*requests * *context + millionths / 2) / millionths;
-}
-
 bool close(int64_t one, int64_t other) {
   int64_t apart = one < other ? other - one : one - other;
   return apart <= std::max(kv_tokens_slack, other / kv_tokens_slack_fraction);
@@ -41,7 +32,7 @@ std::optional<std::string> slots_differ(const TierContext& c, const engines::Rep
 }
 
 std::optional<std::string> cache_differs(const TierContext& c, const engines::Report& report) {
-  auto tokens = tokens_of(report);
+  auto tokens = engines::kv_tokens_at_full_length(report);
   int64_t planned = c.planned ? c.planned->kv_tokens : 0;
   if (!tokens || planned <= 0 || close(*tokens, planned)) return std::nullopt;
   return fmt::format(
@@ -57,8 +48,8 @@ void read_back(const TierContext& c, api::TierStatus& status) {
   static const engines::Report nothing;
   const engines::Report& report = c.probe ? c.probe->report : nothing;
   status.context_length_tokens = report.context_length_tokens;
-  if (auto tokens = tokens_of(report)) {
-    status.kv = api::KvStatus{.bytes = report.kv_bytes, .tokens = *tokens};
+  if (auto tokens = engines::kv_tokens_at_full_length(report)) {
+    status.kv = api::KvStatus{.bytes = report.kv_bytes, .tokens = *tokens, .peak_percent = {}};
     bool as_planned = c.planned && c.planned->kv_tokens > 0 && close(*tokens, c.planned->kv_tokens);
     if (!status.kv->bytes && as_planned && c.planned->footprint.kv_bytes > 0 &&
         c.tier->engine == api::Engine::LlamaCpp)

@@ -74,6 +74,8 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
   for (const auto& node : board_.post(name, decision.requests, decision.profiles)) ports_.wake_node(node);
   ports_.prober->watch(name, decision.targets);
   PassResult result = act(observed, decision, memory);
+  if (auto left = memory.usage.due_in_millis(now.boot))
+    result.retry_after_millis = std::min(result.retry_after_millis.value_or(*left), *left);
   for (const auto& [tier, refusal] : memory.refusals) {
     int64_t left = std::max<int64_t>(1, refusal.until - now.boot);
     result.retry_after_millis = std::min(result.retry_after_millis.value_or(left), left);
@@ -106,6 +108,7 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   api::NamespacedName name = stack->metadata.key();
   observed.stack = std::move(stack);
   observed.plan = plan_of(*observed.stack, memory);
+  observed.capabilities = memory.plan_table;
   observed.pods = ports_.cache->pods_of_stack(name);
   observed.pull_pods = ports_.cache->pull_pods_of_stack(name);
   observed.services = ports_.cache->services_of_stack(name);
@@ -113,6 +116,8 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   for (const auto& pod : observed.pods)
     if (auto reading = ports_.prober->reading(pod->metadata.uid))
       observed.probes[pod->metadata.uid] = *reading;
+  memory.usage.fold(*observed.stack, observed.pods, observed.probes);
+  if (memory.usage.due(now.boot)) observed.usage = memory.usage.seen();
   observed.verdicts = board_.verdicts_for(name);
   std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
   for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
@@ -203,7 +208,10 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
     }
     Status done = carry_out(observed, action, memory);
     // One that failed is due already: the pass fails again at once, and is backed off.
-    if (done && std::holds_alternative<ApplyStatus>(action)) memory.status_differs_since.reset();
+    if (done && std::holds_alternative<ApplyStatus>(action)) {
+      memory.status_differs_since.reset();
+      if (observed.usage) memory.usage.told(observed.now.boot);
+    }
     if (!done) {
       result.error = done.error();
       return result;
@@ -216,6 +224,7 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
       for (const auto& event : decision.events) ports_.events->record(*observed.stack, event);
   }
   if (!tells) memory.status_differs_since.reset();
+  if (!tells && observed.usage) memory.usage.told(observed.now.boot);
   return result;
 }
 

@@ -12,6 +12,7 @@
 #include "reconcile/expectations.h"
 #include "reconcile/ports.h"
 #include "reconcile/restarts.h"
+#include "reconcile/usage_log.h"
 
 namespace strix::reconcile {
 
@@ -60,6 +61,7 @@ class StackReconciler {
     Shared<planner::CapabilityTable> plan_table;
     std::string plan_uid;
     int64_t plan_generation = 0;
+    UsageLog usage;
     std::string stack_version;                       // after this pass's own writes
     std::optional<BootMillis> status_differs_since;  // from what was written last
   };

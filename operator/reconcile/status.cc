@@ -218,6 +218,15 @@ std::string condition_reason(const api::StackStatus& status, std::string_view ty
   return found && found->status == "True" ? found->reason : "";
 }
 
+// A recommendation is told once.
+void figure_events(const api::TierStatus* before, const api::TierStatus& after, std::vector<Event>& events) {
+  bool known =
+      before && before->recommended && after.recommended && before->recommended->same_as(*after.recommended);
+  if (after.recommended && !known)
+    events.push_back({false, std::string(names::reason_recommended), "Tune",
+                      fmt::format("tier {}: {}", after.name, after.recommended->message)});
+}
+
 void tier_events(const api::TierStatus* before, const api::TierStatus& after, std::vector<Event>& events) {
   bool differs = after.reason == names::reason_engine_differs;
   if (differs && !(before && before->reason == after.reason))
@@ -253,7 +262,8 @@ void tier_events(const api::TierStatus* before, const api::TierStatus& after, st
 
 }  // namespace
 
-void complete_status(const StackContext& stack, api::StackStatus& status) {
+void complete_status(const StackContext& stack, api::StackStatus& status,
+                     std::optional<api::Condition> tuned) {
   const api::InferenceStack& object = *stack.observed.stack;
   Count count = count_tiers(stack);
   status.memory.clear();
@@ -286,6 +296,7 @@ void complete_status(const StackContext& stack, api::StackStatus& status) {
                   fmt::format("{}: {}", count.first_held_back->name, count.first_held_back->message)));
   wanted.push_back(node);
   wanted.push_back(memory);
+  if (tuned) wanted.push_back(std::move(*tuned));
   put_conditions(object, stack.observed.now.wall, std::move(wanted), status);
 }
 
@@ -304,7 +315,10 @@ api::StackStatus invalid_status(const Observed& observed, const std::vector<api:
 
 std::vector<Event> events_between(const api::StackStatus& before, const api::StackStatus& after) {
   std::vector<Event> events;
-  for (const auto& tier : after.tiers) tier_events(find_tier(before, tier.name), tier, events);
+  for (const auto& tier : after.tiers) {
+    figure_events(find_tier(before, tier.name), tier, events);
+    tier_events(find_tier(before, tier.name), tier, events);
+  }
   std::string stalled = condition_reason(after, names::condition_stalled);
   if (!stalled.empty() && stalled != condition_reason(before, names::condition_stalled)) {
     const Condition* why = api::find_condition(after.conditions, names::condition_stalled);

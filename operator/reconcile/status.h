@@ -9,8 +9,10 @@
 
 namespace strix::reconcile {
 
-// Conditions, summary and memory, from the tier statuses that are already in `status`.
-void complete_status(const StackContext& stack, api::StackStatus& status);
+// Conditions, summary and memory, from the tier statuses that are already in `status`. `tuned`: the condition
+// of figures.h, which is no sum of states.
+void complete_status(const StackContext& stack, api::StackStatus& status,
+                     std::optional<api::Condition> tuned);
 
 // The status of a spec that is refused: the tiers stay as they were last seen.
 api::StackStatus invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors);

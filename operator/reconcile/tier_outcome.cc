@@ -71,6 +71,7 @@ void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
   target.was_silent =
       stage_of(*c.pod) == PodStage::NotAnswering || (stage_of(*c.pod) == PodStage::Draining && !draining);
   target.draining = draining;
+  target.observe = c.observed->stack->spec.tuning.mode == api::TuningMode::Observe;
   outcome.target = std::move(target);
 }
 

@@ -1,152 +1,7 @@
-#include "probe/machine.h"
-
-#include "catch.h"
+#include "probe/asked_tier.h"
 
 using namespace strix;
-using namespace strix::probe;
-using engines::HealthReading;
-using reconcile::ProbePhase;
-
-namespace {
-
-constexpr WallMillis epoch = 1'770'000'000'000;
-
-Answer health(HealthReading reading, std::string complaint = "") {
-  Answer answer;
-  answer.health = reading;
-  answer.complaint = std::move(complaint);
-  return answer;
-}
-Answer healthy() {
-  return health(HealthReading::Healthy);
-}
-Answer loading() {
-  return health(HealthReading::Loading, "health answered 503");
-}
-Answer failing() {
-  return health(HealthReading::Failing, "health answered 500");
-}
-Answer refused(AskKind kind = AskKind::Health) {
-  Answer answer = health(HealthReading::NotListening, "connection refused");
-  answer.kind = kind;
-  answer.delivery = Delivery::Refused;
-  return answer;
-}
-Answer timed_out(AskKind kind = AskKind::Health) {
-  Answer answer = health(HealthReading::Failing, "no answer in time");
-  answer.kind = kind;
-  answer.delivery = Delivery::TimedOut;
-  return answer;
-}
-Answer warm(bool worked) {
-  Answer answer;
-  answer.kind = AskKind::WarmUp;
-  answer.warmed_up = worked;
-  if (!worked) answer.complaint = "warm-up answered 500";
-  return answer;
-}
-// As vLLM answers: it has more to tell elsewhere.
-Answer context(std::optional<int64_t> tokens) {
-  Answer answer;
-  answer.kind = AskKind::Effective;
-  answer.report.context_length_tokens = tokens;
-  return answer;
-}
-Answer cache(std::optional<int64_t> tokens) {
-  Answer answer;
-  answer.kind = AskKind::Cache;
-  answer.report.kv_tokens = tokens;
-  return answer;
-}
-Answer version(std::string text) {
-  Answer answer;
-  answer.kind = AskKind::Version;
-  answer.report.version = std::move(text);
-  return answer;
-}
-// As llama-server answers.
-Answer all_told(int64_t tokens) {
-  Answer answer = context(tokens);
-  answer.report.kv_tokens = tokens;
-  answer.report.version = "b11669";
-  return answer;
-}
-Answer load(std::optional<engines::Load> value) {
-  Answer answer;
-  answer.kind = AskKind::Load;
-  answer.load = value;
-  return answer;
-}
-
-// One target on a clock of its own.
-class Tier {
- public:
-  explicit Tier(bool was_serving = false, bool was_silent = false)
-      : state_(begin(now(), was_serving, was_silent)) {}
-
-  Now now() const { return {epoch + boot_, boot_}; }
-  const reconcile::ProbeReading& reading() const { return state_.reading; }
-  ProbePhase phase() const { return state_.reading.phase; }
-
-  // Lets time pass, tick by tick as the machine asks for them, until it asks something. Absent: not within
-  // the time given.
-  std::optional<Question> next(int64_t within_millis = 3'600'000) {
-    BootMillis end = boot_ + within_millis;
-    Step step = take(std::nullopt);
-    while (!step.question) {
-      if (step.tick_at == 0 || step.tick_at > end) {
-        boot_ = end;
-        take(std::nullopt);
-        return std::nullopt;
-      }
-      REQUIRE(step.tick_at > boot_);  // never a tick that changes nothing
-      boot_ = step.tick_at;
-      step = take(std::nullopt);
-    }
-    asked_at_ = boot_;
-    return step.question;
-  }
-  BootMillis asked_at() const { return asked_at_; }
-  void pass(int64_t millis) {
-    boot_ += millis;
-    take(std::nullopt);
-  }
-  // Waits for the question of that kind and answers it; the questions that follow at once stay open.
-  void answer(const Answer& answer, int64_t after_millis = 1) {
-    if (!open_) open_ = next();
-    REQUIRE(open_);
-    REQUIRE(open_->kind == answer.kind);
-    boot_ += after_millis;
-    open_.reset();
-    take(answer);
-  }
-  void to_serving() {
-    answer(healthy());
-    answer(warm(true));
-    answer(all_told(4096));
-    REQUIRE(phase() == ProbePhase::Serving);
-  }
-
-  bool draining = false;
-
- private:
-  Step take(const std::optional<Answer>& answer) {
-    Step step = advance(std::move(state_), Input{now(), draining, answer});
-    state_ = step.state;
-    if (step.question) {
-      open_ = step.question;
-      asked_at_ = boot_;
-    }
-    return step;
-  }
-
-  BootMillis boot_ = 5'000;
-  BootMillis asked_at_ = 0;
-  std::optional<Question> open_;
-  State state_;
-};
-
-}  // namespace
+using namespace strix::test;
 
 TEST_CASE("an engine goes from refused over loading and warming up to serving") {
   Tier tier;
@@ -275,60 +130,6 @@ TEST_CASE("a context that cannot be read is asked for four times, then it serves
   tier.answer(version("0.32.0"));
   for (int i = 0; i < 10; ++i) tier.answer(healthy());  // and is not asked for again
   REQUIRE(tier.phase() == ProbePhase::Serving);
-}
-
-TEST_CASE("what the engine says of its cache and version is asked once, after clients are let in") {
-  Tier tier;
-  tier.answer(healthy());
-  tier.answer(warm(true));
-  tier.answer(context(4096));
-  REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE_FALSE(tier.reading().told);
-  tier.answer(cache(65'536));
-  REQUIRE_FALSE(tier.reading().told);
-  BootMillis asked = tier.now().boot;
-  tier.answer(version("0.32.0"));
-  REQUIRE(tier.now().boot == asked + 1);  // at once, one after the other
-  REQUIRE(tier.reading().told);
-  REQUIRE(tier.reading().report.kv_tokens == 65'536);
-  REQUIRE(tier.reading().report.version == "0.32.0");
-  for (int i = 0; i < 10; ++i) tier.answer(healthy());
-}
-
-TEST_CASE("llama-server has told all with its settings, and is not asked for more") {
-  Tier tier;
-  tier.to_serving();
-  REQUIRE(tier.reading().told);
-  for (int i = 0; i < 10; ++i) tier.answer(healthy());
-}
-
-TEST_CASE("what an engine does not tell is asked for twice, and it serves all the same") {
-  Tier tier;
-  tier.answer(healthy());
-  tier.answer(warm(true));
-  tier.answer(context(4096));
-  tier.answer(cache(std::nullopt));
-  tier.answer(timed_out(AskKind::Cache));
-  tier.answer(healthy());  // it may hang: that is asked first
-  REQUIRE(tier.phase() == ProbePhase::Serving);
-  REQUIRE_FALSE(tier.reading().told);
-  tier.answer(version(""));
-  tier.answer(version(""));
-  REQUIRE(tier.reading().told);
-  REQUIRE(tier.phase() == ProbePhase::Serving);
-  for (int i = 0; i < 10; ++i) tier.answer(healthy());
-}
-
-TEST_CASE("an engine that dies while it tells stops answering as one that serves") {
-  Tier tier;
-  tier.answer(healthy());
-  tier.answer(warm(true));
-  tier.answer(context(4096));
-  tier.answer(refused(AskKind::Cache));
-  tier.answer(refused());
-  REQUIRE(tier.phase() == ProbePhase::Serving);
-  tier.answer(refused());
-  REQUIRE(tier.phase() == ProbePhase::NotAnswering);
 }
 
 TEST_CASE("an engine that dies between warm-up and its context is not serving") {
@@ -628,13 +429,14 @@ TEST_CASE("whatever is answered, one question is open at a time and something is
           if (draw(2) == 0) answer->report.context_length_tokens = 1;
           if (draw(2) == 0) answer->report.kv_tokens = 1;
           if (draw(2) == 0) answer->report.version = "1";
+          if (draw(2) == 0) answer->usage = engines::Usage{};
           if (draw(2) == 0) answer->load = engines::Load{};
       }
       open.reset();
     }
     if (answer && answer->kind == AskKind::Health) healthy_since = answer->health == HealthReading::Healthy;
     if (answer && answer->kind == AskKind::WarmUp) warmed = answer->warmed_up;
-    Step step = advance(state, Input{{epoch + boot, boot}, draining, answer});
+    Step step = advance(state, Input{{epoch + boot, boot}, draining, answer, draw(2) == 0});
     bool began =
         state.reading.phase != ProbePhase::Serving && step.state.reading.phase == ProbePhase::Serving;
     if (began) REQUIRE((warmed && healthy_since));

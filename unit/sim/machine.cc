@@ -360,6 +360,11 @@ probe::Answer Machine::answer(const std::string& uid, probe::AskKind kind) {
   if (kind == probe::AskKind::WarmUp && !answer.warmed_up) answer.complaint = "warm-up answered 500";
   answer.report.context_length_tokens = answer.report.kv_tokens = process->spec.context_length_tokens;
   answer.report.version = "1.2.3";
+  if (kind == probe::AskKind::Usage) {
+    answer.usage = engines::Usage{};
+    answer.usage->kv_used_milli = static_cast<int>(dice_.between(0, 1000));
+    answer.usage->load = {dice_.between(0, 2), 0};
+  }
   if (kind == probe::AskKind::Load && dice_.chance(900))
     answer.load = engines::Load{now < process->busy_until ? 1 : 0, 0};
   return answer;

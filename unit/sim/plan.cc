@@ -110,6 +110,7 @@ api::InferenceStack stack(Random& dice, int number, const std::vector<api::NodeP
       stack.spec.nodes.push_back(node_entry(i, machines[static_cast<size_t>(i)], privileged));
   stack.spec.vllm.image = "docker.io/kyuz0/vllm-therock-gfx1151:latest";
   stack.spec.llamacpp.image = "ghcr.io/ggml-org/llama.cpp:server";
+  stack.spec.tuning.mode = dice.chance(300) ? api::TuningMode::Observe : api::TuningMode::Off;
   int64_t count = dice.between(1, tiers_max);
   for (int i = 0; i < count; ++i) {
     api::Tier one = tier(dice, i, 8000 + number * 100 + i, crowded);

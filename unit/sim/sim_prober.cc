@@ -14,8 +14,8 @@ bool worth_waking(const reconcile::ProbeReading& before, const reconcile::ProbeR
   return before.phase != after.phase || before.detail != after.detail ||
          before.wedged_since != after.wedged_since ||
          before.report.context_length_tokens != after.report.context_length_tokens ||
-         before.told != after.told || before.load.has_value() != after.load.has_value() ||
-         idle(before) != idle(after);
+         before.told != after.told || before.interval != after.interval ||
+         before.load.has_value() != after.load.has_value() || idle(before) != idle(after);
 }
 
 }  // namespace
@@ -53,8 +53,8 @@ std::optional<reconcile::ProbeReading> SimProber::reading(const std::string& uid
 void SimProber::step(const std::string& uid, std::optional<probe::Answer> answer) {
   Entry& entry = entries_.at(uid);
   reconcile::ProbeReading before = entry.state.reading;
-  probe::Step step =
-      probe::advance(std::move(entry.state), {world_.time.now(), entry.target.draining, std::move(answer)});
+  probe::Step step = probe::advance(std::move(entry.state), {world_.time.now(), entry.target.draining,
+                                                             std::move(answer), entry.target.observe});
   entry.state = std::move(step.state);
   if (step.question) ask(uid, entry, *step.question);
   if (step.tick_at != 0) {
