@@ -82,6 +82,17 @@ NodeMemory decode_memory(json::Value value) {
                     .headroom_bytes = value["headroom"].integer_or(0)};
 }
 
+Learned decode_learned(json::Value value) {
+  Learned learned;
+  learned.tier = value["tier"].string_or("");
+  if (json::Value context = value["context"]; context.is_object())
+    learned.context = LearnedContext{.refused_tokens = context["refused"].integer_or(0),
+                                     .refusals = context["refusals"].integer_or(0),
+                                     .estimate_tokens = context["estimate"].integer_or(0),
+                                     .inputs = context["inputs"].string_or("")};
+  return learned;
+}
+
 }  // namespace
 
 StackStatus decode_status(json::Value value) {
@@ -98,6 +109,7 @@ StackStatus decode_status(json::Value value) {
                            .nodes = summary["nodes"].string_or("")};
   value["tiers"].for_each([&](json::Value tier) { status.tiers.push_back(decode_tier(tier)); });
   value["memory"].for_each([&](json::Value memory) { status.memory.push_back(decode_memory(memory)); });
+  value["learned"].for_each([&](json::Value entry) { status.learned.push_back(decode_learned(entry)); });
   return status;
 }
 

@@ -121,6 +121,20 @@ void memory(json::Writer& out, const NodeMemory& value) {
   out.end_object();
 }
 
+void learned(json::Writer& out, const Learned& value) {
+  out.begin_object();
+  out.member("tier", clipped(value.tier, name_bytes_max));
+  if (const auto& context = value.context) {
+    out.key("context").begin_object();
+    out.member("refused", context->refused_tokens);
+    out.member("refusals", context->refusals);
+    out.member("estimate", context->estimate_tokens);
+    text(out, "inputs", context->inputs, word_bytes_max);
+    out.end_object();
+  }
+  out.end_object();
+}
+
 void write_status(json::Writer& out, const StackStatus& status, Times times) {
   out.begin_object();
   out.member("observedGeneration", status.observed_generation);
@@ -135,6 +149,11 @@ void write_status(json::Writer& out, const StackStatus& status, Times times) {
   out.key("memory").begin_array();
   for (const auto& entry : status.memory) memory(out, entry);
   out.end_array();
+  if (!status.learned.empty()) {
+    out.key("learned").begin_array();
+    for (const auto& entry : status.learned) learned(out, entry);
+    out.end_array();
+  }
   out.end_object();
 }
 

@@ -249,13 +249,33 @@ struct Summary {
   std::string nodes;     // Kubernetes node names
 };
 
+// A context that an engine would not take, for want of cache.
+struct LearnedContext {
+  int64_t refused_tokens = 0;   // that it was started for
+  int64_t refusals = 1;         // of just that, one after the other
+  int64_t estimate_tokens = 0;  // that would fit, as it said
+  std::string inputs;           // hash of what that rests on
+  bool operator==(const LearnedContext&) const = default;
+};
+
+// What the engine of a tier said that could not be known before. Each part holds for as long as what it rests
+// on stays the same.
+struct Learned {
+  std::string tier;
+  std::optional<LearnedContext> context;
+  bool operator==(const Learned&) const = default;
+};
+
 struct StackStatus {
   int64_t observed_generation = -1;  // the CRD's default: not seen by the operator yet
   std::vector<Condition> conditions;
   Summary summary;
   std::vector<TierStatus> tiers;
   std::vector<NodeMemory> memory;
+  std::vector<Learned> learned;  // of tiers of which anything was
 };
+
+const Learned* find_learned(const std::vector<Learned>& all, const std::string& tier);  // null: nothing
 
 struct InferenceStack {
   ObjectMeta metadata;

@@ -20,7 +20,7 @@ const std::vector<FailureRow> rows = {
      "model length is {context_length_tokens}.",
      Treatment::ReduceContext,
      "a context of {context} tokens needs {needed} GiB of KV cache and {available} GiB are left; the engine "
-     "says that {context_length_tokens} tokens fit: lower contextLength, or raise memory.gpuFraction",
+     "says that {context_length_tokens} tokens fit",
      "vllm/v1/core/kv_cache_utils.py; recorded: 0.32.0"},
     {Engine::Vllm, "ContextTooLarge",
      "To serve at least one request with the models's max seq len ({context}), ({needed} GiB KV cache is "
@@ -28,7 +28,7 @@ const std::vector<FailureRow> rows = {
      "model length is {context_length_tokens}.",
      Treatment::ReduceContext,
      "a context of {context} tokens needs {needed} GiB of KV cache and {available} GiB are left; the engine "
-     "says that {context_length_tokens} tokens fit: lower contextLength, or raise memory.gpuFraction",
+     "says that {context_length_tokens} tokens fit",
      "vllm/v1/core/kv_cache_utils.py at 61e632aea15f"},
     {Engine::Vllm, "ContextBeyondModel",
      "User-specified max_model_len ({context}) is greater than the derived max_model_len "

@@ -85,6 +85,7 @@ std::optional<planner::Plan> plan_of(const Request& request, const Manifest& man
   input.spec = manifest.stack.spec;
   input.models = std::move(*models);
   input.measured = given.measured;
+  input.learned = manifest.stack.status.learned;  // of one that came from a cluster
   input.capabilities = &given.capabilities;
   return planner::plan(input);
 }

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "planner/checked.h"
 #include "planner/declared_facts.h"
+#include "planner/learned.h"
 #include "planner/words.h"
 
 namespace strix::planner {
@@ -125,13 +126,17 @@ void Candidate::read_facts() {
 }
 
 Subject Candidate::subject(const api::Tier& tier) const {
-  bool gpu = tier.effective_accelerator() == api::Accelerator::Gpu;
   bool drafts = tier.speculative && !tier.speculative->model.empty();
   return {.tier = tier,
           .facts = *known_.facts,
           .draft = drafts && known_.draft ? &*known_.draft : nullptr,
           .constants = settings_.constants,
-          .device_bytes = gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes};
+          .device_bytes = device_bytes()};
+}
+
+int64_t Candidate::device_bytes() const {
+  bool gpu = tier_.effective_accelerator() == api::Accelerator::Gpu;
+  return gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes;
 }
 
 void Candidate::compute() {
@@ -199,6 +204,16 @@ void Candidate::grow_beside(const std::vector<Entry>& others) {
   };
   int64_t tokens = largest_that(limit / context_grid_tokens, fits) * context_grid_tokens;
   if (tokens > figures_.effective.context_tokens) figures_ = derive(subject(tier_), tokens);
+}
+
+void Candidate::take_learned(const api::StackSpec& spec, const std::vector<api::Learned>& learned) {
+  if (!node_) return;
+  context_inputs_ = planner::context_inputs(spec, tier_, settings_, figures_.effective, device_bytes());
+  const api::Learned* mine = api::find_learned(learned, tier_.name);
+  if (!mine || !mine->context || mine->context->inputs != context_inputs_) return;
+  learned_ = mine->context;
+  auto tokens = smaller_context_tokens(tier_, *learned_, figures_.effective.context_tokens);
+  if (tokens && facts_known_ && !figures_.error) figures_ = at_smaller_context(subject(tier_), figures_, *tokens);
 }
 
 std::string Candidate::needs_text(Bound bound) const {
@@ -299,6 +314,8 @@ TierPlan Candidate::tier_plan() const {
   plan.largest_context_tokens = figures_.largest_context_tokens;
   plan.concurrency_hundredths = figures_.concurrency_hundredths;
   plan.kv_tokens = figures_.kv_tokens;
+  plan.context_inputs = context_inputs_;
+  plan.learned = learned_;
   if (!facts_known_) return plan;
   plan.facts_source = known_.facts->source;
   plan.most_context_tokens = most_context_tokens(tier_, *known_.facts);

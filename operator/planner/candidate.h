@@ -36,6 +36,9 @@ class Candidate {
   std::optional<Shortfall> lack_beside(const std::vector<Entry>& others) const;
   // Takes the largest context that still fits, where the author left both context and memory open.
   void grow_beside(const std::vector<Entry>& others);
+  // A context that its engine is known to refuse is not asked for again. What it holds stays: the estimate was
+  // for that.
+  void take_learned(const api::StackSpec& spec, const std::vector<api::Learned>& learned);
   // `before` in keep order: those that stay because they come first. What stays since this one goes is no
   // reason for its going.
   void explain_parking(const std::vector<Candidate*>& before, api::WhenShort when_short);
@@ -50,6 +53,7 @@ class Candidate {
   void fail(FindingCode code, std::string message);
   void note(FindingCode code, Severity severity, std::string message);
   Subject subject(const api::Tier& tier) const;
+  int64_t device_bytes() const;  // what a fraction is a share of
   // The same tier with another context and with what that needs derived.
   Figures at_context(int64_t context_tokens) const;
   std::string needs_text(Bound bound) const;
@@ -64,6 +68,8 @@ class Candidate {
   bool facts_known_ = false, runnable_ = true;
   TierState state_ = TierState::Resident;
   Figures figures_;
+  std::string context_inputs_;
+  std::optional<api::LearnedContext> learned_;
   std::vector<Finding> findings_;
 };
 

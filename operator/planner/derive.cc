@@ -172,6 +172,20 @@ void set_claim(const Subject& subject, const Budget& budget, Figures& figures) {
       figures.claim.host_bytes = std::max(*figures.claim.host_bytes, std::min(*declared, bytes_most));
 }
 
+// What the cache that it is given holds in requests of full length.
+void set_cache(const Subject& subject, Figures& figures) {
+  const Footprint& parts = figures.footprint;
+  int64_t context = figures.effective.context_tokens;
+  if (figures.effective.kv_bytes && parts.kv_bytes > 0) {
+    int64_t usable = *figures.effective.kv_bytes - parts.spare_bytes;
+    auto hundred = checked_multiply(usable, 100);
+    figures.concurrency_hundredths = hundred ? *hundred / parts.kv_bytes : 0;
+    auto tokens = checked_multiply(usable, context);
+    figures.kv_tokens = tokens ? *tokens / parts.kv_bytes : 0;
+  }
+  if (!subject.is_vllm()) figures.kv_tokens = context;  // one cache for all slots
+}
+
 }  // namespace
 
 std::optional<int> smallest_fraction_milli(int64_t device_bytes, int64_t request_bytes) {
@@ -219,16 +233,20 @@ Figures derive(const Subject& subject, std::optional<int64_t> context_tokens) {
   }
   set_claim(subject, budget, figures);
   if (figures.effective.kv_bytes && parts->kv_bytes > 0) {
-    int64_t usable = *figures.effective.kv_bytes - parts->spare_bytes;
-    Budget given{.request_bytes = {}, .cache_bytes = usable};
+    Budget given{.request_bytes = {}, .cache_bytes = *figures.effective.kv_bytes - parts->spare_bytes};
     figures.largest_context_tokens = largest_within(subject, given, most.value_or(told));
-    auto hundred = checked_multiply(usable, 100);
-    figures.concurrency_hundredths = hundred ? *hundred / parts->kv_bytes : 0;
-    auto tokens = checked_multiply(usable, told);
-    figures.kv_tokens = tokens ? *tokens / parts->kv_bytes : 0;
   }
-  if (!subject.is_vllm()) figures.kv_tokens = told;  // one cache for all slots
+  set_cache(subject, figures);
   figures.largest_context_tokens = std::max(figures.largest_context_tokens, told);
+  return figures;
+}
+
+Figures at_smaller_context(const Subject& subject, Figures figures, int64_t context_tokens) {
+  auto parts = footprint(subject, context_tokens);
+  if (!parts) return figures;
+  figures.effective.context_tokens = context_tokens;
+  figures.footprint = *parts;
+  set_cache(subject, figures);
   return figures;
 }
 

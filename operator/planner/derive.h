@@ -40,6 +40,9 @@ bool grows_into_the_rest(const api::Tier& tier);
 // `context_tokens` stands for "auto" where the tier grows into the rest; absent: the least useful one.
 Figures derive(const Subject& subject, std::optional<int64_t> context_tokens);
 
+// The same tier with a smaller context and all the memory that it had.
+Figures at_smaller_context(const Subject& subject, Figures figures, int64_t context_tokens);
+
 // The smallest fraction on the grid whose request is at least so many bytes. Absent: more than all of it.
 std::optional<int> smallest_fraction_milli(int64_t device_bytes, int64_t request_bytes);
 

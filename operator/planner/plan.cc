@@ -57,6 +57,7 @@ class Planner {
     order_candidates();
     for (const NodePlan& node : plan_.nodes) fill(node);
     refuse();
+    for (Candidate* candidate : ordered_) candidate->take_learned(input_.spec, input_.learned);
     for (NodePlan& node : plan_.nodes) add_up(node);
     for (const Candidate* candidate : ordered_) {
       plan_.tiers.push_back(candidate->tier_plan());

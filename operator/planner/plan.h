@@ -33,6 +33,7 @@ struct PlanInput {
   std::map<std::string, Measured> measured;       // by entry of spec.nodes
   EngineConstants constants;                      // where the table does not say otherwise
   const CapabilityTable* capabilities = nullptr;  // null: the built-in one
+  std::vector<api::Learned> learned;              // status.learned
 };
 
 enum class TierState {
@@ -62,6 +63,8 @@ struct TierPlan {
   int64_t concurrency_hundredths = 0;  // vLLM: sequences of full length at once
   // What its cache holds, counted in sequences of full length; 0: not known, or left to the engine.
   int64_t kv_tokens = 0;
+  std::string context_inputs;                  // as learned.h has it
+  std::optional<api::LearnedContext> learned;  // that it was planned with: it still holds
   bool operator==(const TierPlan&) const = default;
 };
 

@@ -35,10 +35,12 @@ std::map<std::string, KnownModel> known_models(const api::StackSpec& spec,
   return known;
 }
 
-Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities) {
+Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities,
+                  const std::vector<api::Learned>& learned) {
   PlanInput input;
   input.capabilities = &capabilities;
   input.spec = spec;
+  input.learned = learned;
   input.models = known_models(spec, models::built_in_catalogue());
   return plan(input);
 }

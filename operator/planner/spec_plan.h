@@ -16,7 +16,9 @@ namespace strix::planner {
 std::map<std::string, KnownModel> known_models(const api::StackSpec& spec,
                                                const models::Catalogue& catalogue);
 
-// The plan of a stack from its spec, the built-in catalogue and a table of capabilities alone.
-Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities = built_in_capabilities());
+// The plan of a stack from its spec, the built-in catalogue, a table of capabilities, and what its engines
+// said before.
+Plan plan_of_spec(const api::StackSpec& spec, const CapabilityTable& capabilities = built_in_capabilities(),
+                  const std::vector<api::Learned>& learned = {});
 
 }  // namespace strix::planner

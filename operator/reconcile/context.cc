@@ -97,7 +97,9 @@ bool TierContext::pod_is_current() const {
 
 StackContext::StackContext(const Observed& o)
     : observed(o),
-      plan(o.plan ? o.plan : std::make_shared<const planner::Plan>(planner::plan_of_spec(o.stack->spec))) {
+      plan(o.plan ? o.plan
+                  : std::make_shared<const planner::Plan>(planner::plan_of_spec(
+                        o.stack->spec, planner::built_in_capabilities(), o.stack->status.learned))) {
   match_nodes();
   add_tiers();
   add_leftovers();

@@ -10,6 +10,7 @@
 #include "reconcile/context.h"
 #include "reconcile/figures.h"
 #include "reconcile/images.h"
+#include "reconcile/learn.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_step.h"
 
@@ -190,6 +191,7 @@ Decision decide(const Observed& observed) {
   step_services(context, decision);
   note_profiles(context, decision);
   if (!stack.metadata.has_finalizer(names::finalizer)) decision.actions.push_back(SetFinalizer{true});
+  tell_learned(context, decision.status);
   auto tuned = tell_figures(context, decision.status);
   complete_status(context, decision.status, std::move(tuned));
   finish(observed, decision);

@@ -7,6 +7,8 @@
 
 #include "api/names.h"
 #include "base/hash.h"
+#include "planner/derive.h"
+#include "planner/learned.h"
 #include "reconcile/pod_stage.h"
 #include "reconcile/tier.h"
 
@@ -100,6 +102,29 @@ std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
   std::string folder = store.host_path.empty() ? "" : store.host_path + "/";
   return fmt::format("`hf download {} --local-dir {}{}` fetches it into {}", model.repository, folder,
                      model.repository, where);
+}
+
+std::optional<int64_t> context_estimate(const api::Failure& failure, const engines::Diagnosis* diagnosis) {
+  if (!diagnosis || diagnosis->failure_class != failure.failure_class) return std::nullopt;
+  if (diagnosis->treatment != engines::Treatment::ReduceContext) return std::nullopt;
+  auto found = diagnosis->numbers.find("context_length_tokens");
+  return found == diagnosis->numbers.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string context_way_out(const api::Tier& tier, int64_t planned_tokens, int64_t estimate_tokens) {
+  api::LearnedContext learned{.refused_tokens = planned_tokens,
+                              .refusals = 1,
+                              .estimate_tokens = estimate_tokens,
+                              .inputs = {}};
+  if (auto tokens = planner::smaller_context_tokens(tier, learned, planned_tokens))
+    return fmt::format("it is planned again with {}", *tokens);
+  std::string more = tier.kv_cache_bytes       ? "raise memory.kvCache"
+                     : tier.gpu_fraction_milli ? "raise memory.gpuFraction"
+                                               : "set a larger memory.gpuFraction";
+  int64_t grid = planner::context_grid_tokens;
+  int64_t tokens = estimate_tokens >= grid ? estimate_tokens / grid * grid : estimate_tokens;
+  bool lower = !tier.context_length_auto && tokens > 0 && tokens < planned_tokens;
+  return lower ? fmt::format("set contextLength to {}, or {}", tokens, more) : more;
 }
 
 bool needs_log(const api::Pod& pod, const api::TierStatus* last) {

@@ -23,6 +23,16 @@ bool awaits_model(const api::TierStatus* status);
 std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
                        const std::string& kubernetes_node);
 
+// The context that would fit, as the engine said, where that is what this failure is about.
+std::optional<int64_t> context_estimate(const api::Failure& failure, const engines::Diagnosis* diagnosis);
+
+// What to do about a context that the engine refused, as half a sentence: what is done, where the tier may
+// choose, or what a person has to write. `estimate_tokens` would fit, as the engine said.
+std::string context_way_out(const api::Tier& tier, int64_t planned_tokens, int64_t estimate_tokens);
+
+// One that may not choose is started with the same context this often.
+inline constexpr int64_t context_refusals_most = 2;
+
 // Whether the reconciler needs the log of this pod to say why it ended.
 bool needs_log(const api::Pod& pod, const api::TierStatus* last);
 

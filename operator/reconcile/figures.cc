@@ -50,7 +50,8 @@ tuning::Advice tell_advice(const StackContext& stack, const TierContext& c, cons
   const api::StackSpec& spec = stack.observed.stack->spec;
   auto plan_of = [&](const api::StackSpec& other) {
     const auto& table = stack.observed.capabilities;
-    return planner::plan_of_spec(other, table ? *table : planner::built_in_capabilities());
+    return planner::plan_of_spec(other, table ? *table : planner::built_in_capabilities(),
+                                 stack.observed.stack->status.learned);
   };
   int64_t kv_tokens = status.kv ? status.kv->tokens : 0;
   tuning::Advice fresh = tuning::advise({spec, *c.tier, *stack.plan, plan_of, kv_tokens, seen});

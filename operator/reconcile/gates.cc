@@ -111,6 +111,18 @@ bool holds(const TierContext& c, const api::Failure& failure, const std::string&
          failure.cleared == c.observed->stack->metadata.annotation(names::annotation_clear_failures);
 }
 
+// The same context, refused as often as that: it is no use to ask for it again.
+bool context_refused(const TierContext& c) {
+  if (!c.planned || !c.planned->learned) return false;
+  const api::LearnedContext& learned = *c.planned->learned;
+  return learned.refusals >= context_refusals_most && learned.refused_tokens == c.effective.context_tokens;
+}
+
+bool gives_up(const TierContext& c, engines::Treatment treatment) {
+  using engines::Treatment;
+  return treatment == Treatment::GiveUp || (treatment == Treatment::ReduceContext && context_refused(c));
+}
+
 }  // namespace
 
 std::optional<Verdict> held_back(const TierContext& c) {
@@ -122,7 +134,7 @@ std::optional<Verdict> held_back(const TierContext& c) {
     const api::Failure& failure = *status.last_failure;
     Treatment treatment = engines::treatment_of(failure.failure_class);
     bool own = status.name == c.tier->name;
-    if (treatment != Treatment::Quarantine && !(own && treatment == Treatment::GiveUp)) continue;
+    if (treatment != Treatment::Quarantine && !(own && gives_up(c, treatment))) continue;
     if (!holds(c, failure, subject_of(failure.failure_class, stack.spec, *c.tier, c.rendered->template_hash)))
       continue;
     bool quarantine = treatment == Treatment::Quarantine;
@@ -138,9 +150,14 @@ WallMillis next_try(const TierContext& c) {
   using engines::Treatment;
   if (!c.last || !c.last->last_failure || c.last->consecutive_failures == 0) return 0;
   const api::Failure& failure = *c.last->last_failure;
-  // What was changed or cleared since is tried at once.
+  Treatment treatment = engines::treatment_of(failure.failure_class);
+  constexpr int64_t quick_tries = 3, quick_millis = 2'000;
+  // What was changed or cleared since is tried at once; what only we change, again and again, is not.
+  bool ours = treatment == Treatment::ReduceContext && c.planned && c.planned->learned &&
+              c.last->consecutive_failures > quick_tries;
   if (failure.cleared != c.observed->stack->metadata.annotation(names::annotation_clear_failures)) return 0;
-  if (c.rendered && failure.subject != subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
+  if (!ours && c.rendered &&
+      failure.subject != subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
                                                   c.rendered->template_hash))
     return 0;
   Treatment treatment = engines::treatment_of(failure.failure_class);
@@ -149,6 +166,7 @@ WallMillis next_try(const TierContext& c) {
   WallMillis since = failure.time > now.wall ? counted_from(failure.time, now) : failure.time;
   if (treatment == Treatment::AwaitModel) return since + await_model_millis;
   constexpr int64_t quick_tries = 3, quick_millis = 2'000;
+  if (treatment == Treatment::AwaitModel) return failure.time + await_model_millis;
   bool quick = treatment == Treatment::RetryInWindow && c.last->consecutive_failures <= quick_tries;
   return since + (quick ? quick_millis
                         : backoff_millis(c.tier->restart, c.last->consecutive_failures,

@@ -126,16 +126,17 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   return observed;
 }
 
-// From the spec and the table of capabilities: once for each generation of the one and each change of the
-// other.
+// From the spec, the table of capabilities and what was learned: once for each generation of the one and each
+// change of the others.
 Shared<planner::Plan> StackReconciler::plan_of(const api::InferenceStack& stack, Memory& memory) {
   const api::ObjectMeta& meta = stack.metadata;
   Shared<planner::CapabilityTable> table = ports_.capabilities ? ports_.capabilities() : nullptr;
-  bool same =
-      memory.plan_uid == meta.uid && memory.plan_generation == meta.generation && memory.plan_table == table;
+  bool same = memory.plan_uid == meta.uid && memory.plan_generation == meta.generation &&
+              memory.plan_table == table && memory.plan_learned == stack.status.learned;
   if (!memory.plan || !same) {
-    memory.plan = std::make_shared<const planner::Plan>(
-        planner::plan_of_spec(stack.spec, table ? *table : planner::built_in_capabilities()));
+    memory.plan = std::make_shared<const planner::Plan>(planner::plan_of_spec(
+        stack.spec, table ? *table : planner::built_in_capabilities(), stack.status.learned));
+    memory.plan_learned = stack.status.learned;
     memory.plan_table = table;
     memory.plan_uid = meta.uid;
     memory.plan_generation = meta.generation;

@@ -61,6 +61,7 @@ class StackReconciler {
     Shared<planner::CapabilityTable> plan_table;
     std::string plan_uid;
     int64_t plan_generation = 0;
+    std::vector<api::Learned> plan_learned;
     UsageLog usage;
     std::string stack_version;                       // after this pass's own writes
     std::optional<BootMillis> status_differs_since;  // from what was written last

@@ -180,6 +180,8 @@ TierOutcome ended(const TierContext& c) {
   api::Failure found = failure_of(*c.pod, c.diagnosis);
   if (back_off_state(found.failure_class) == state::waiting && c.node && c.node->entry)
     found.message += "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
+  if (auto estimate = context_estimate(found, c.diagnosis))
+    found.message += "; " + context_way_out(*c.tier, c.effective.context_tokens, *estimate);
   bool fresh = record_failure(c, outcome, std::move(found), served_millis(*c.pod));
   const api::Failure& failure = *outcome.status.last_failure;
   if (fresh) {

@@ -277,6 +277,9 @@ TEST_CASE("the status that is written has only fields of the CRD") {
   tier.engine_version = "v";
   status.tiers.push_back(tier);
   status.memory.push_back({.node = "halo"});
+  status.learned.push_back(
+      {.tier = "x",
+       .context = api::LearnedContext{.refused_tokens = 1, .refusals = 1, .estimate_tokens = 1, .inputs = "i"}});
   auto document = test::parse(api::encode_status_apply(test::minimal(), status));
   // Every field is set above, so the two sets of names must be equal.
   Path path{"status"};

@@ -61,6 +61,10 @@ api::StackStatus sample_status() {
                            .planned_bytes = 70 * gib,
                            .held_bytes = 68 * gib,
                            .headroom_bytes = -gib});
+  status.learned.push_back(
+      {.tier = "coder",
+       .context = api::LearnedContext{
+           .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"}});
   return status;
 }
 

@@ -28,7 +28,7 @@ const std::string kv_too_small =
 const std::vector<Case> cases = {
     {Engine::Vllm, kv_too_small, "ContextTooLarge",
      "a context of 32768 tokens needs 0.06 GiB of KV cache and 0.03 GiB are left; the engine says that 16256 "
-     "tokens fit: lower contextLength, or raise memory.gpuFraction",
+     "tokens fit",
      Treatment::ReduceContext},
     {Engine::Vllm,
      "ValueError: Free memory on device cuda:0 (57.38/124.0 GiB) on startup is less than desired GPU memory "

@@ -244,7 +244,8 @@ struct StackWorld {
     input.tier = &spec;
     input.node = entry;
     input.kubernetes_hostname = input.kubernetes_node = entry->selector.at("kubernetes.io/hostname");
-    const planner::Plan own = planner::plan_of_spec(stack.spec);
+    const planner::Plan own =
+        planner::plan_of_spec(stack.spec, planner::built_in_capabilities(), stack.status.learned);
     const planner::TierPlan* planned = own.tier(tier_name);
     INVARIANT(planned);
     input.claim = planned->claim;

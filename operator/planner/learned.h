@@ -1,0 +1,27 @@
+// Why: what an engine said of itself is worth a measurement for as long as it is started as it was then. Which
+// parts of a spec and a plan that is about stands here, in one place.
+// May not: remember anything; status.learned does.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "api/inference_stack.h"
+#include "planner/effective.h"
+#include "planner/engine_settings.h"
+
+namespace strix::planner {
+
+// Hash of all that decides which context an engine takes, as the plan has it before anything that was
+// learned: image, model, arguments, environment, its memory, and the context asked for.
+// `device_bytes`: what its fraction is a share of.
+std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
+                           const Effective& effective, int64_t device_bytes);
+
+// What a tier that may choose is planned with instead of `planned_tokens`: the engine's own estimate, on the
+// grid. Absent: it says nothing that is less.
+std::optional<int64_t> smaller_context_tokens(const api::Tier& tier, const api::LearnedContext& learned,
+                                              int64_t planned_tokens);
+
+}  // namespace strix::planner

@@ -1,0 +1,182 @@
+#include "planner/learned.h"
+
+#include <functional>
+
+#include "cases.h"
+#include "catch.h"
+#include "planner/checked.h"
+
+using namespace strix;
+using namespace strix::planner;
+
+namespace {
+
+// The orchestrator; context 0 is auto, fraction 0 open.
+PlanInput orchestrator(int64_t context, int fraction_milli) {
+  PlanInput input;
+  input.spec.nodes = {test::halo(test::kernel_bytes, 124 * gib)};
+  input.spec.vllm.image = "docker.io/kyuz0/vllm-therock-gfx1151:latest";
+  api::Tier tier = test::vllm_tier("orchestrator", "Qwen/Qwen2.5-14B-Instruct", context, fraction_milli);
+  tier.model.rope_scaling = test::yarn(4, 32768);
+  input.spec.tiers = {tier};
+  input.models["orchestrator"].facts = test::known("Qwen2.5-14B-Instruct");
+  return input;
+}
+
+// Its engine has refused what it was planned with.
+PlanInput refused(PlanInput input, int64_t estimate) {
+  const TierPlan planned = plan(input).tiers[0];
+  int64_t asked = planned.effective.context_tokens;
+  int64_t refusals = planned.learned && planned.learned->refused_tokens == asked ? 2 : 1;
+  input.learned = {{.tier = "orchestrator",
+                    .context = api::LearnedContext{.refused_tokens = asked,
+                                                   .refusals = refusals,
+                                                   .estimate_tokens = estimate,
+                                                   .inputs = planned.context_inputs}}};
+  return input;
+}
+
+}  // namespace
+
+TEST_CASE("a tier that may choose takes the engine's estimate, on the grid, where that is less") {
+  struct Case {
+    bool may_choose;
+    int64_t estimate, planned;
+    std::optional<int64_t> expected;
+  };
+  for (const Case& c : {
+           Case{true, 16256, 32768, 15360},
+           Case{true, 16384, 32768, 16384},
+           Case{true, 32767, 32768, 31744},
+           Case{true, 32768, 32768, {}},  // no less than what it refused
+           Case{true, 90000, 32768, {}},
+           Case{true, 1023, 32768, {}},  // nothing on the grid fits
+           Case{true, 0, 32768, {}},
+           Case{true, -1, 32768, {}},
+           Case{false, 16256, 32768, {}},  // what somebody wrote is not changed
+       }) {
+    CAPTURE(c.may_choose, c.estimate, c.planned);
+    api::Tier tier;
+    tier.context_length_auto = c.may_choose;
+    CHECK(smaller_context_tokens(tier, {.estimate_tokens = c.estimate, .inputs = {}}, c.planned) ==
+          c.expected);
+  }
+}
+
+TEST_CASE("a tier that was refused its context is planned with a smaller one, and the memory that it had") {
+  struct Case {
+    int fraction_milli;
+    int64_t kv_cache_bytes;
+  };
+  for (const Case& c : {Case{350, 0}, Case{0, 8 * gib}, Case{0, 0}}) {
+    CAPTURE(c.fraction_milli, c.kv_cache_bytes);
+    PlanInput input = orchestrator(0, c.fraction_milli);
+    if (c.kv_cache_bytes > 0) input.spec.tiers[0].kv_cache_bytes = c.kv_cache_bytes;
+    const TierPlan before = plan(input).tiers[0];
+    const TierPlan after = plan(refused(input, 20000)).tiers[0];
+    CHECK(before.effective.context_tokens > 20000);
+    CHECK(after.effective.context_tokens == 19456);
+    CHECK(after.effective.kv_bytes == before.effective.kv_bytes);
+    CHECK(after.effective.fraction_milli == before.effective.fraction_milli);
+    CHECK(after.claim == before.claim);
+    CHECK(after.context_inputs == before.context_inputs);
+    REQUIRE(after.learned);
+    CHECK(after.learned->refused_tokens == before.effective.context_tokens);
+  }
+}
+
+TEST_CASE("what somebody wrote stays, though its engine refused it") {
+  const TierPlan after = plan(refused(orchestrator(32768, 350), 20000)).tiers[0];
+  CHECK(after.effective.context_tokens == 32768);
+  REQUIRE(after.learned);
+  CHECK(after.learned->estimate_tokens == 20000);
+}
+
+TEST_CASE("what was learned is void when anything that it rests on is another") {
+  using Change = std::function<void(api::StackSpec&, api::Tier&)>;
+  const std::vector<std::pair<const char*, Change>> voids = {
+      {"fraction", [](auto&, api::Tier& tier) { tier.gpu_fraction_milli = 360; }},
+      {"image", [](auto&, api::Tier& tier) { tier.image = "docker.io/kyuz0/vllm-therock-gfx1151:next"; }},
+      {"default image",
+       [](api::StackSpec& spec, auto&) { spec.vllm.image = "docker.io/kyuz0/vllm-therock-gfx1151:next"; }},
+      {"model", [](auto&, api::Tier& tier) { tier.model.repository = "Qwen/Qwen2.5-14B-Instruct-1M"; }},
+      {"quantisation", [](auto&, api::Tier& tier) { tier.quantization = "awq"; }},
+      {"cache type", [](auto&, api::Tier& tier) { tier.kv_cache_type = "fp8"; }},
+      {"rope", [](auto&, api::Tier& tier) { tier.model.rope_scaling = test::yarn(2, 32768); }},
+      {"sequences", [](auto&, api::Tier& tier) { tier.max_sequences = 8; }},
+      {"prefix caching", [](auto&, api::Tier& tier) { tier.prefix_caching = false; }},
+      {"eager", [](auto&, api::Tier& tier) { tier.enforce_eager = true; }},
+      {"argument", [](auto&, api::Tier& tier) { tier.extra_args = {"--block-size", "32"}; }},
+      {"environment",
+       [](auto&, api::Tier& tier) {
+         tier.env = {{.name = "A", .value = "1", .secret_name = {}, .secret_key = {}}};
+       }},
+      {"environment of all",
+       [](api::StackSpec& spec, auto&) {
+         spec.vllm.env = {{.name = "A", .value = "1", .secret_name = {}, .secret_key = {}}};
+       }},
+      {"GPU memory",
+       [](api::StackSpec& spec, auto&) { spec.nodes[0].profile.gpu_memory_bytes = 120 * gib; }},
+      {"a context of one's own",
+       [](auto&, api::Tier& tier) {
+         tier.context_length_auto = false;
+         tier.context_length_tokens = 53248;
+       }},
+  };
+  const PlanInput known = refused(orchestrator(0, 350), 20000);
+  for (const auto& [what, change] : voids) {
+    CAPTURE(what);
+    PlanInput changed = known;
+    change(changed.spec, changed.spec.tiers[0]);
+    const TierPlan after = plan(changed).tiers[0];
+    CHECK_FALSE(after.learned);
+    changed.learned.clear();
+    CHECK(after == plan(changed).tiers[0]);
+  }
+  const std::vector<std::pair<const char*, Change>> keeps = {
+      {"port", [](auto&, api::Tier& tier) { tier.port = 8009; }},
+      {"priority", [](auto&, api::Tier& tier) { tier.priority = 1; }},
+      {"restart", [](auto&, api::Tier& tier) { tier.restart.backoff_seconds = 30; }},
+      {"probe", [](auto&, api::Tier& tier) { tier.probe.startup_deadline_seconds = 60; }},
+      {"suspend", [](api::StackSpec& spec, auto&) { spec.suspend = true; }},
+      {"neighbour",
+       [](api::StackSpec& spec, auto&) { spec.tiers.push_back(test::llama_tier("small", "x.gguf", 2048)); }},
+  };
+  for (const auto& [what, change] : keeps) {
+    CAPTURE(what);
+    PlanInput changed = known;
+    change(changed.spec, changed.spec.tiers[0]);
+    const Plan after = plan(changed);
+    CHECK(after.tier("orchestrator")->learned);
+    CHECK(after.tier("orchestrator")->effective.context_tokens == 19456);
+  }
+}
+
+TEST_CASE("an engine that needs more a token than is known is asked for less until it takes it, and then for no other") {
+  struct Case {
+    int fraction_milli;
+    int64_t kv_cache_bytes;
+  };
+  for (const Case& c : {Case{350, 0}, Case{0, 8 * gib}, Case{0, 0}}) {
+    for (int64_t factor_milli : {1000, 1001, 1100, 1500, 2000, 3700, 20000}) {
+      CAPTURE(c.fraction_milli, c.kv_cache_bytes, factor_milli);
+      PlanInput input = orchestrator(0, c.fraction_milli);
+      if (c.kv_cache_bytes > 0) input.spec.tiers[0].kv_cache_bytes = c.kv_cache_bytes;
+      int starts = 0;
+      int64_t asked = 0;
+      while (true) {
+        const TierPlan now = plan(input).tiers[0];
+        int64_t last = std::exchange(asked, now.effective.context_tokens);
+        if (starts > 0) CHECK(asked < last);
+        REQUIRE(++starts < 5);
+        // What fits, in blocks of 16, one of which stays empty.
+        int64_t token_bytes = 196608 * factor_milli / 1000;
+        int64_t fits = (*now.effective.kv_bytes / token_bytes / 16 - 1) * 16;
+        if (asked <= fits) break;
+        input = refused(input, fits);
+      }
+      CHECK(starts <= 2);
+      CHECK(plan(input).tiers[0].effective.context_tokens == asked);
+    }
+  }
+}

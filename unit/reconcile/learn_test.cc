@@ -1,0 +1,222 @@
+#include "reconcile/learn.h"
+
+#include "base/bytes.h"
+#include "catch.h"
+#include "fake/stack_world.h"
+#include "reconcile/failure.h"
+
+using namespace strix;
+using namespace strix::reconcile;
+using fake::noon;
+using fake::StackWorld;
+
+namespace {
+
+// One tier of a model that is known; context 0 is auto.
+struct World : StackWorld {
+  explicit World(int64_t context) : StackWorld(1) {
+    api::Tier& one = tier("one");
+    one.model.repository = "Qwen/Qwen2.5-14B-Instruct";
+    one.context_length_tokens = context;
+    one.context_length_auto = context == 0;
+    one.gpu_fraction_milli = 350;
+    one.accept_unverified = true;
+  }
+
+  planner::TierPlan planned() const {
+    return *planner::plan_of_spec(stack.spec, planner::built_in_capabilities(), stack.status.learned)
+                .tier("one");
+  }
+  int64_t context() const { return planned().effective.context_tokens; }
+
+  // Its engine ends, and says that so much would fit.
+  void refuse(int64_t estimate) {
+    pods.clear();
+    api::Pod& pod = add_pod("one", PodStage::Ended, now.wall - 1'000);
+    diagnoses[pod.metadata.uid] = {"ContextTooLarge",
+                                   engines::Treatment::ReduceContext,
+                                   "the engine says that " + std::to_string(estimate) + " tokens fit",
+                                   {{"context_length_tokens", estimate}}};
+  }
+  const api::TierStatus& told() {
+    store(decide().status);
+    return status("one");
+  }
+  // The pod that it wants next is made and let in.
+  void start_again() {
+    for (int i = 0; i < 4; ++i) {
+      Decision decision = decide();
+      store(decision.status);
+      if (!fake::actions_of<DeletePod>(decision).empty()) pods.clear();
+      if (decision.retry_after_millis) tick(*decision.retry_after_millis);
+    }
+    tick(600'000);
+  }
+  const api::LearnedContext* learned() const {
+    const api::Learned* found = api::find_learned(stack.status.learned, "one");
+    return found && found->context ? &*found->context : nullptr;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a tier that may choose its context is made again at once with what its engine says would fit") {
+  World world(0);
+  REQUIRE(world.context() == 32768);
+  world.refuse(20000);
+  CHECK(world.told().message ==
+        "the engine says that 20000 tokens fit (exit code 1); it is planned again with 19456");
+  REQUIRE(world.learned());
+  CHECK(world.learned()->refused_tokens == 32768);
+  CHECK(world.learned()->refusals == 1);
+  CHECK(world.learned()->estimate_tokens == 20000);
+  CHECK(world.context() == 19456);
+  Decision next = world.decide();
+  CHECK(fake::actions_of<DeletePod>(next).size() == 1);
+  world.store(next.status);
+  world.pods.clear();
+  Decision made = world.decide();
+  auto created = fake::actions_of<CreatePod>(made);
+  REQUIRE(created.size() == 1);
+  CHECK(created[0].body.find("\"19456\"") != std::string::npos);
+  CHECK(made.status.tiers[0].state == "Waiting");
+}
+
+TEST_CASE("what was learned stands while its tier serves, and nothing more is written") {
+  World world(0);
+  world.refuse(20000);
+  world.told();
+  world.pods.clear();
+  world.serve_all();
+  world.probes.begin()->second.report.context_length_tokens = 19456;
+  CHECK(world.settle().actions.empty());
+  REQUIRE(world.learned());
+  CHECK(world.learned()->estimate_tokens == 20000);
+  CHECK(world.decide().actions.empty());
+}
+
+TEST_CASE("a context that somebody wrote is given up when it was refused twice, with the one that would fit") {
+  World world(32768);
+  world.refuse(20000);
+  CHECK(world.told().state == "BackOff");
+  CHECK(world.status("one").last_failure->message ==
+        "the engine says that 20000 tokens fit (exit code 1); set contextLength to 19456, or raise "
+        "memory.gpuFraction");
+  CHECK(world.told().state == "BackOff");
+  world.start_again();
+  CHECK(fake::actions_of<CreatePod>(world.decide()).size() == 1);
+  world.refuse(20000);
+  world.told();
+  CHECK(world.learned()->refusals == 2);
+  CHECK(world.told().state == "GivenUp");
+  CHECK(world.told().message ==
+        "the engine says that 20000 tokens fit (exit code 1); set contextLength to 19456, or raise "
+        "memory.gpuFraction at 2026-02-03T12:10:09Z; annotate the stack with "
+        "inference.strix.dev/clear-failures=<any new value> to try again");
+  CHECK(api::find_condition(world.stack.status.conditions, "Stalled")->reason == "GivenUp");
+  world.tick(86'400'000);
+  CHECK(world.decide().actions.empty());
+
+  SECTION("until the spec is another") {
+    world.tier("one").context_length_tokens = 19456;
+    ++world.stack.metadata.generation;
+    Decision next = world.decide();
+    CHECK(fake::actions_of<DeletePod>(next).size() == 1);
+    CHECK(next.status.learned.empty());
+  }
+  SECTION("or a person clears it") {
+    world.stack.metadata.annotations[std::string(names::annotation_clear_failures)] = "1";
+    CHECK(fake::actions_of<DeletePod>(world.decide()).size() == 1);
+  }
+}
+
+TEST_CASE("two refusals with a run that served between them are not two in a row") {
+  World world(32768);
+  world.refuse(20000);
+  world.told();
+  world.pods.clear();
+  world.serve_all();
+  world.settle();
+  CHECK_FALSE(world.learned());
+  world.tick(3'600'000);
+  world.refuse(20000);
+  world.told();
+  REQUIRE(world.learned());
+  CHECK(world.learned()->refusals == 1);
+  CHECK(world.told().state == "BackOff");
+}
+
+TEST_CASE("an engine that refuses what it said would fit is given up") {
+  World world(0);
+  world.refuse(20000);
+  world.told();
+  for (int i = 0; i < 2; ++i) {
+    world.start_again();
+    world.refuse(19456);
+    world.told();
+    CHECK(world.context() == 19456);
+  }
+  CHECK(world.told().state == "GivenUp");
+}
+
+TEST_CASE("an engine that says less each time is not asked at once each time, and comes to an end") {
+  World world(0);
+  int starts = 0;
+  bool waited = false;
+  while (world.status("one").state != "GivenUp") {
+    REQUIRE(++starts < 40);
+    world.refuse(world.context() - 1);
+    world.told();
+    Decision next = world.decide();
+    waited = fake::actions_of<DeletePod>(next).size() == 1 && starts > 3;
+    world.store(next.status);
+    if (world.status("one").state != "GivenUp") {
+      world.pods.clear();
+      Decision gate = world.decide();
+      world.store(gate.status);
+      if (!fake::actions_of<CreatePod>(gate).empty()) world.take_pod(fake::actions_of<CreatePod>(gate)[0].body);
+      Decision held = world.decide();
+      if (starts > 3 && starts < 30) CHECK(held.status.tiers[0].reason == "ContextTooLarge");
+    }
+    world.tick(600'000);
+  }
+  CHECK(waited);
+  CHECK(world.context() >= 1024);
+}
+
+TEST_CASE("what ended for another reason, or said nothing of a context, teaches nothing") {
+  World world(0);
+  world.refuse(20000);
+  SECTION("the kubelet's word comes first") { world.pods.front().reason = "Evicted"; }
+  SECTION("no number") { world.diagnoses.begin()->second.numbers.clear(); }
+  SECTION("no log") { world.diagnoses.clear(); }
+  world.told();
+  CHECK(world.stack.status.learned.empty());
+  CHECK(world.context() == 32768);
+}
+
+TEST_CASE("a refused context is told with what can be written instead") {
+  struct Case {
+    bool may_choose;
+    int fraction_milli;
+    int64_t kv_cache_bytes, estimate;
+    const char* expected;
+  };
+  for (const Case& c : {
+           Case{true, 350, 0, 20000, "it is planned again with 19456"},
+           Case{true, 350, 0, 700, "raise memory.gpuFraction"},
+           Case{false, 350, 0, 20000, "set contextLength to 19456, or raise memory.gpuFraction"},
+           Case{false, 350, 0, 700, "set contextLength to 700, or raise memory.gpuFraction"},
+           Case{false, 0, 8 * gib, 20000, "set contextLength to 19456, or raise memory.kvCache"},
+           Case{false, 0, 0, 20000, "set contextLength to 19456, or set a larger memory.gpuFraction"},
+           Case{false, 350, 0, 0, "raise memory.gpuFraction"},
+           Case{false, 350, 0, 40000, "raise memory.gpuFraction"},
+       }) {
+    CAPTURE(c.may_choose, c.fraction_milli, c.kv_cache_bytes, c.estimate);
+    api::Tier tier;
+    tier.context_length_auto = c.may_choose;
+    if (c.fraction_milli > 0) tier.gpu_fraction_milli = c.fraction_milli;
+    if (c.kv_cache_bytes > 0) tier.kv_cache_bytes = c.kv_cache_bytes;
+    CHECK(context_way_out(tier, 32768, c.estimate) == c.expected);
+  }
+}
