@@ -90,6 +90,9 @@ Learned decode_learned(json::Value value) {
                                      .refusals = context["refusals"].integer_or(0),
                                      .estimate_tokens = context["estimate"].integer_or(0),
                                      .inputs = context["inputs"].string_or("")};
+  if (json::Value engine = value["engine"]; engine.is_object())
+    learned.engine =
+        LearnedEngine{.bytes = engine["bytes"].integer_or(0), .inputs = engine["inputs"].string_or("")};
   return learned;
 }
 

@@ -132,6 +132,12 @@ void learned(json::Writer& out, const Learned& value) {
     text(out, "inputs", context->inputs, word_bytes_max);
     out.end_object();
   }
+  if (const auto& engine = value.engine) {
+    out.key("engine").begin_object();
+    out.member("bytes", engine->bytes);
+    text(out, "inputs", engine->inputs, word_bytes_max);
+    out.end_object();
+  }
   out.end_object();
 }
 

@@ -258,11 +258,19 @@ struct LearnedContext {
   bool operator==(const LearnedContext&) const = default;
 };
 
+// What an engine that fills its fraction by itself takes of it beside weights and cache.
+struct LearnedEngine {
+  int64_t bytes = 0;
+  std::string inputs;  // hash of what that rests on
+  bool operator==(const LearnedEngine&) const = default;
+};
+
 // What the engine of a tier said that could not be known before. Each part holds for as long as what it rests
 // on stays the same.
 struct Learned {
   std::string tier;
   std::optional<LearnedContext> context;
+  std::optional<LearnedEngine> engine;
   bool operator==(const Learned&) const = default;
 };
 

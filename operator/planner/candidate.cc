@@ -139,6 +139,10 @@ int64_t Candidate::device_bytes() const {
   return gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes;
 }
 
+int64_t Candidate::share_bytes() const {
+  return fraction_bytes(device_bytes(), figures_.effective.fraction_milli.value_or(0));
+}
+
 void Candidate::compute() {
   figures_ = facts_known_ ? derive(subject(tier_), std::nullopt) : declared_figures(tier_, node_->profile);
   if (!figures_.error) return;
@@ -209,11 +213,24 @@ void Candidate::grow_beside(const std::vector<Entry>& others) {
 void Candidate::take_learned(const api::StackSpec& spec, const std::vector<api::Learned>& learned) {
   if (!node_) return;
   context_inputs_ = planner::context_inputs(spec, tier_, settings_, figures_.effective, device_bytes());
-  const api::Learned* mine = api::find_learned(learned, tier_.name);
-  if (!mine || !mine->context || mine->context->inputs != context_inputs_) return;
-  learned_ = mine->context;
-  auto tokens = smaller_context_tokens(tier_, *learned_, figures_.effective.context_tokens);
-  if (tokens && facts_known_ && !figures_.error) figures_ = at_smaller_context(subject(tier_), figures_, *tokens);
+  engine_inputs_ = planner::engine_inputs(spec, tier_, settings_);
+  learned_.tier = tier_.name;
+  if (const api::Learned* mine = api::find_learned(learned, tier_.name)) {
+    if (mine->context && mine->context->inputs == context_inputs_) learned_.context = mine->context;
+    if (mine->engine && mine->engine->inputs == engine_inputs_) learned_.engine = mine->engine;
+  }
+  if (!facts_known_ || figures_.error) return;
+  Effective& effective = figures_.effective;
+  auto tokens = learned_.context
+                    ? smaller_context_tokens(tier_, *learned_.context, effective.context_tokens)
+                    : std::nullopt;
+  if (tokens) figures_ = at_smaller_context(subject(tier_), figures_, *tokens);
+  // Only what it holds is said: an engine that runs is not made anew for a better number.
+  bool fills = tier_.engine == api::Engine::Vllm && !effective.kv_bytes;
+  if (fills && learned_.engine)
+    figures_.kv_tokens =
+        tokens_left(figures_.footprint, effective.context_tokens, share_bytes(), learned_.engine->bytes)
+            .value_or(0);
 }
 
 std::string Candidate::needs_text(Bound bound) const {
@@ -314,7 +331,9 @@ TierPlan Candidate::tier_plan() const {
   plan.largest_context_tokens = figures_.largest_context_tokens;
   plan.concurrency_hundredths = figures_.concurrency_hundredths;
   plan.kv_tokens = figures_.kv_tokens;
+  if (node_) plan.share_bytes = share_bytes();
   plan.context_inputs = context_inputs_;
+  plan.engine_inputs = engine_inputs_;
   plan.learned = learned_;
   if (!facts_known_) return plan;
   plan.facts_source = known_.facts->source;

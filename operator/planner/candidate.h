@@ -54,6 +54,7 @@ class Candidate {
   void note(FindingCode code, Severity severity, std::string message);
   Subject subject(const api::Tier& tier) const;
   int64_t device_bytes() const;  // what a fraction is a share of
+  int64_t share_bytes() const;   // what its fraction comes to
   // The same tier with another context and with what that needs derived.
   Figures at_context(int64_t context_tokens) const;
   std::string needs_text(Bound bound) const;
@@ -68,8 +69,8 @@ class Candidate {
   bool facts_known_ = false, runnable_ = true;
   TierState state_ = TierState::Resident;
   Figures figures_;
-  std::string context_inputs_;
-  std::optional<api::LearnedContext> learned_;
+  std::string context_inputs_, engine_inputs_;
+  api::Learned learned_;  // what of it holds
   std::vector<Finding> findings_;
 };
 

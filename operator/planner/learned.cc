@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "planner/checked.h"
 #include "planner/derive.h"
 
 namespace strix::planner {
@@ -46,11 +47,8 @@ void add_model(const api::Tier& tier, Text& text) {
   text.add("draftTokens", tier.speculative->tokens);
 }
 
-}  // namespace
-
-std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
-                           const Effective& effective, int64_t device_bytes) {
-  Text text;
+void add_engine(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
+                Text& text) {
   const api::EngineDefaults& defaults = spec.defaults_of(tier.engine);
   text.add("engine", api::to_string(tier.engine));
   text.add("image", tier.image.empty() ? defaults.image : tier.image);
@@ -64,12 +62,46 @@ std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, co
   text.add(defaults.env);
   text.add(tier.env);
   text.add(settings.environment);
+}
+
+// Of its share, what is there whatever the cache is and the engine takes for itself.
+int64_t fixed_bytes(const Footprint& parts) {
+  return parts.request_bytes() - parts.kv_bytes - parts.engine_bytes;
+}
+
+}  // namespace
+
+std::string engine_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings) {
+  Text text;
+  add_engine(spec, tier, settings, text);
+  return stable_hash_hex(text.value());
+}
+
+std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
+                           const Effective& effective, int64_t device_bytes) {
+  Text text;
+  add_engine(spec, tier, settings, text);
   text.add("device", device_bytes);
   text.add("auto", tier.context_length_auto);
   text.add("context", effective.context_tokens);
   text.add("fraction", effective.fraction_milli.value_or(0));
   text.add("cache", effective.kv_bytes.value_or(0));
   return stable_hash_hex(text.value());
+}
+
+std::optional<int64_t> tokens_left(const Footprint& parts, int64_t context_tokens, int64_t share_bytes,
+                                   int64_t engine_bytes) {
+  auto scaled = checked_multiply(share_bytes - fixed_bytes(parts) - engine_bytes, context_tokens);
+  if (!scaled || *scaled <= 0 || parts.kv_bytes <= 0) return std::nullopt;
+  return *scaled / parts.kv_bytes;
+}
+
+std::optional<int64_t> engine_bytes_of(const Footprint& parts, int64_t context_tokens, int64_t share_bytes,
+                                       int64_t kv_tokens) {
+  auto scaled = checked_multiply(parts.kv_bytes, kv_tokens);
+  if (!scaled || context_tokens <= 0) return std::nullopt;
+  int64_t bytes = share_bytes - fixed_bytes(parts) - *scaled / context_tokens;
+  return bytes > 0 ? std::optional(bytes) : std::nullopt;
 }
 
 std::optional<int64_t> smaller_context_tokens(const api::Tier& tier, const api::LearnedContext& learned,

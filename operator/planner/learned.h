@@ -10,6 +10,7 @@
 #include "api/inference_stack.h"
 #include "planner/effective.h"
 #include "planner/engine_settings.h"
+#include "planner/footprint.h"
 
 namespace strix::planner {
 
@@ -18,6 +19,18 @@ namespace strix::planner {
 // `device_bytes`: what its fraction is a share of.
 std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
                            const Effective& effective, int64_t device_bytes);
+
+// Hash of what decides how much an engine takes beside weights and cache: the same without its memory and its
+// context.
+std::string engine_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings);
+
+// How many tokens the cache of an engine that fills its share by itself holds, in requests of full length, when
+// it takes so many bytes beside weights and cache; and the other way round. `share_bytes`: what its fraction
+// comes to. Absent: no sane number comes of it.
+std::optional<int64_t> tokens_left(const Footprint& parts, int64_t context_tokens, int64_t share_bytes,
+                                   int64_t engine_bytes);
+std::optional<int64_t> engine_bytes_of(const Footprint& parts, int64_t context_tokens, int64_t share_bytes,
+                                       int64_t kv_tokens);
 
 // What a tier that may choose is planned with instead of `planned_tokens`: the engine's own estimate, on the
 // grid. Absent: it says nothing that is less.

@@ -63,8 +63,9 @@ struct TierPlan {
   int64_t concurrency_hundredths = 0;  // vLLM: sequences of full length at once
   // What its cache holds, counted in sequences of full length; 0: not known, or left to the engine.
   int64_t kv_tokens = 0;
-  std::string context_inputs;                  // as learned.h has it
-  std::optional<api::LearnedContext> learned;  // that it was planned with: it still holds
+  int64_t share_bytes = 0;                    // what its fraction comes to
+  std::string context_inputs, engine_inputs;  // as learned.h has them
+  api::Learned learned;                       // what it was planned with, since it still holds
   bool operator==(const TierPlan&) const = default;
 };
 

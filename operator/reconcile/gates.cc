@@ -113,8 +113,8 @@ bool holds(const TierContext& c, const api::Failure& failure, const std::string&
 
 // The same context, refused as often as that: it is no use to ask for it again.
 bool context_refused(const TierContext& c) {
-  if (!c.planned || !c.planned->learned) return false;
-  const api::LearnedContext& learned = *c.planned->learned;
+  if (!c.planned || !c.planned->learned.context) return false;
+  const api::LearnedContext& learned = *c.planned->learned.context;
   return learned.refusals >= context_refusals_most && learned.refused_tokens == c.effective.context_tokens;
 }
 
@@ -153,7 +153,7 @@ WallMillis next_try(const TierContext& c) {
   Treatment treatment = engines::treatment_of(failure.failure_class);
   constexpr int64_t quick_tries = 3, quick_millis = 2'000;
   // What was changed or cleared since is tried at once; what only we change, again and again, is not.
-  bool ours = treatment == Treatment::ReduceContext && c.planned && c.planned->learned &&
+  bool ours = treatment == Treatment::ReduceContext && c.planned && c.planned->learned.context &&
               c.last->consecutive_failures > quick_tries;
   if (failure.cleared != c.observed->stack->metadata.annotation(names::annotation_clear_failures)) return 0;
   if (!ours && c.rendered &&

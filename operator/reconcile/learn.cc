@@ -1,5 +1,6 @@
 #include "reconcile/learn.h"
 
+#include "planner/learned.h"
 #include "reconcile/failure.h"
 
 namespace strix::reconcile {
@@ -15,7 +16,7 @@ const api::Failure* fresh_failure(const TierContext& c) {
 
 std::optional<api::LearnedContext> context_of(const TierContext& c) {
   if (!c.planned || !c.current) return std::nullopt;
-  std::optional<api::LearnedContext> known = c.planned->learned;
+  std::optional<api::LearnedContext> known = c.planned->learned.context;
   int64_t asked = c.effective.context_tokens;
   bool same = known && known->refused_tokens == asked;
   const api::Failure* failure = fresh_failure(c);
@@ -29,13 +30,34 @@ std::optional<api::LearnedContext> context_of(const TierContext& c) {
   return known;
 }
 
+bool as_predicted(int64_t predicted, int64_t tokens) {
+  int64_t apart = predicted < tokens ? tokens - predicted : predicted - tokens;
+  return apart <= tokens / kv_tokens_close_fraction;
+}
+
+// From the cache that an engine had left when it had filled its share. It is measured again with each start,
+// and the number stays while it says well enough what is found.
+std::optional<api::LearnedEngine> engine_of(const TierContext& c) {
+  if (!c.planned || !c.current) return std::nullopt;
+  const planner::TierPlan& planned = *c.planned;
+  const std::optional<api::LearnedEngine>& known = planned.learned.engine;
+  bool fills = planned.engine == api::Engine::Vllm && planned.facts_known && !planned.effective.kv_bytes;
+  bool told = c.current->state == state::ready && c.probe && c.probe->told;
+  auto tokens = told ? engines::kv_tokens_at_full_length(c.probe->report) : std::nullopt;
+  if (!fills || !tokens || as_predicted(planned.kv_tokens, *tokens)) return known;
+  auto bytes = planner::engine_bytes_of(planned.footprint, planned.effective.context_tokens,
+                                        planned.share_bytes, *tokens);
+  if (!bytes) return known;
+  return api::LearnedEngine{.bytes = *bytes, .inputs = planned.engine_inputs};
+}
+
 }  // namespace
 
 void tell_learned(const StackContext& stack, api::StackStatus& status) {
   status.learned.clear();
   for (const auto& c : stack.tiers) {
-    api::Learned learned{.tier = c.tier->name, .context = context_of(c)};
-    if (learned.context) status.learned.push_back(std::move(learned));
+    api::Learned learned{.tier = c.tier->name, .context = context_of(c), .engine = engine_of(c)};
+    if (learned.context || learned.engine) status.learned.push_back(std::move(learned));
   }
 }
 

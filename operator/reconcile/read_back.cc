@@ -33,7 +33,9 @@ std::optional<std::string> slots_differ(const TierContext& c, const engines::Rep
 
 std::optional<std::string> cache_differs(const TierContext& c, const engines::Report& report) {
   auto tokens = engines::kv_tokens_at_full_length(report);
-  int64_t planned = c.planned ? c.planned->kv_tokens : 0;
+  // One that fills its fraction by itself is not wrong about what it found.
+  bool fills = c.tier->engine == api::Engine::Vllm && !c.effective.kv_bytes;
+  int64_t planned = c.planned && !fills ? c.planned->kv_tokens : 0;
   if (!tokens || planned <= 0 || close(*tokens, planned)) return std::nullopt;
   return fmt::format(
       "its KV cache holds {} tokens, and the plan says {}: {} the memory that one token takes is not what "

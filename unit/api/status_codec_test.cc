@@ -64,7 +64,8 @@ api::StackStatus sample_status() {
   status.learned.push_back(
       {.tier = "coder",
        .context = api::LearnedContext{
-           .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"}});
+           .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"},
+       .engine = api::LearnedEngine{.bytes = 5 * gib, .inputs = "77aa"}});
   return status;
 }
 

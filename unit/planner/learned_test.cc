@@ -27,7 +27,7 @@ PlanInput orchestrator(int64_t context, int fraction_milli) {
 PlanInput refused(PlanInput input, int64_t estimate) {
   const TierPlan planned = plan(input).tiers[0];
   int64_t asked = planned.effective.context_tokens;
-  int64_t refusals = planned.learned && planned.learned->refused_tokens == asked ? 2 : 1;
+  int64_t refusals = planned.learned.context && planned.learned.context->refused_tokens == asked ? 2 : 1;
   input.learned = {{.tier = "orchestrator",
                     .context = api::LearnedContext{.refused_tokens = asked,
                                                    .refusals = refusals,
@@ -80,16 +80,16 @@ TEST_CASE("a tier that was refused its context is planned with a smaller one, an
     CHECK(after.effective.fraction_milli == before.effective.fraction_milli);
     CHECK(after.claim == before.claim);
     CHECK(after.context_inputs == before.context_inputs);
-    REQUIRE(after.learned);
-    CHECK(after.learned->refused_tokens == before.effective.context_tokens);
+    REQUIRE(after.learned.context);
+    CHECK(after.learned.context->refused_tokens == before.effective.context_tokens);
   }
 }
 
 TEST_CASE("what somebody wrote stays, though its engine refused it") {
   const TierPlan after = plan(refused(orchestrator(32768, 350), 20000)).tiers[0];
   CHECK(after.effective.context_tokens == 32768);
-  REQUIRE(after.learned);
-  CHECK(after.learned->estimate_tokens == 20000);
+  REQUIRE(after.learned.context);
+  CHECK(after.learned.context->estimate_tokens == 20000);
 }
 
 TEST_CASE("what was learned is void when anything that it rests on is another") {
@@ -129,7 +129,7 @@ TEST_CASE("what was learned is void when anything that it rests on is another") 
     PlanInput changed = known;
     change(changed.spec, changed.spec.tiers[0]);
     const TierPlan after = plan(changed).tiers[0];
-    CHECK_FALSE(after.learned);
+    CHECK_FALSE(after.learned.context);
     changed.learned.clear();
     CHECK(after == plan(changed).tiers[0]);
   }
@@ -147,7 +147,7 @@ TEST_CASE("what was learned is void when anything that it rests on is another") 
     PlanInput changed = known;
     change(changed.spec, changed.spec.tiers[0]);
     const Plan after = plan(changed);
-    CHECK(after.tier("orchestrator")->learned);
+    CHECK(after.tier("orchestrator")->learned.context);
     CHECK(after.tier("orchestrator")->effective.context_tokens == 19456);
   }
 }
@@ -179,4 +179,60 @@ TEST_CASE("an engine that needs more a token than is known is asked for less unt
       CHECK(plan(input).tiers[0].effective.context_tokens == asked);
     }
   }
+}
+
+TEST_CASE("what an engine takes for itself is what its cache has left of its share") {
+  Footprint parts;
+  parts.weight_bytes = 30 * gib;
+  parts.engine_bytes = 6 * gib;
+  parts.kv_bytes = 3 * gib;
+  parts.spare_bytes = 1 * gib;
+  CHECK(engine_bytes_of(parts, 16384, 43 * gib, 32768) == 6 * gib);
+  CHECK(tokens_left(parts, 16384, 43 * gib, 6 * gib) == 32768);
+  CHECK(tokens_left(parts, 16384, 46 * gib, 6 * gib) == 49152);
+  CHECK_FALSE(engine_bytes_of(parts, 16384, 43 * gib, 65536 + 1));  // less than nothing
+  CHECK_FALSE(engine_bytes_of(parts, 0, 43 * gib, 32768));
+  CHECK_FALSE(engine_bytes_of(parts, 16384, 43 * gib, int64_t{1} << 62));
+  CHECK_FALSE(tokens_left(parts, 16384, 31 * gib, 6 * gib));
+  CHECK_FALSE(tokens_left({}, 16384, 43 * gib, 6 * gib));
+}
+
+TEST_CASE("after its first start it is known what an engine that fills its fraction will hold with another") {
+  PlanInput input = orchestrator(32768, 400);
+  input.constants.vllm_pins_kv_cache = false;
+  const TierPlan first = plan(input).tiers[0];
+  REQUIRE_FALSE(first.effective.kv_bytes);
+  CHECK(first.kv_tokens == 0);
+  // It takes 5.4 GiB rather than 6.
+  auto holds = [](const TierPlan& planned) {
+    int64_t free = planned.share_bytes - planned.footprint.weight_bytes - gib_tenths(54);
+    return free / 196608 / 16 * 16;
+  };
+  auto bytes =
+      engine_bytes_of(first.footprint, first.effective.context_tokens, first.share_bytes, holds(first));
+  REQUIRE(bytes);
+  input.learned = {{.tier = "orchestrator",
+                    .context = {},
+                    .engine = api::LearnedEngine{.bytes = *bytes, .inputs = first.engine_inputs}}};
+  for (int milli : {400, 350, 420, 600}) {
+    for (int64_t context : {8192, 32768}) {
+      CAPTURE(milli, context);
+      input.spec.tiers[0].gpu_fraction_milli = milli;
+      input.spec.tiers[0].context_length_tokens = context;
+      const TierPlan next = plan(input).tiers[0];
+      int64_t found = holds(next);
+      CHECK(std::abs(next.kv_tokens - found) <= found / 100);
+    }
+  }
+  input.spec.tiers[0].image = "docker.io/kyuz0/vllm-therock-gfx1151:next";
+  CHECK(plan(input).tiers[0].kv_tokens == 0);
+}
+
+TEST_CASE("an engine that is told its cache is not planned with what was learned of one that was not") {
+  PlanInput input = orchestrator(32768, 400);
+  const TierPlan before = plan(input).tiers[0];
+  input.learned = {{.tier = "orchestrator",
+                    .context = {},
+                    .engine = api::LearnedEngine{.bytes = gib, .inputs = before.engine_inputs}}};
+  CHECK(plan(input).tiers[0].kv_tokens == before.kv_tokens);
 }

@@ -220,3 +220,65 @@ TEST_CASE("a refused context is told with what can be written instead") {
     CHECK(context_way_out(tier, 32768, c.estimate) == c.expected);
   }
 }
+
+namespace {
+
+// Of a version that cannot be told its cache, serving with a cache of so many tokens.
+void serve(World& world, int64_t kv_tokens) {
+  world.pods.clear();
+  world.probes.clear();
+  api::Pod& pod = world.add_pod("one", PodStage::Serving);
+  ProbeReading& reading = world.probes[pod.metadata.uid] =
+      fake::a_reading(ProbePhase::Serving, world.context());
+  reading.report.kv_tokens = kv_tokens;
+}
+
+}  // namespace
+
+TEST_CASE("the first start of an engine that fills its fraction teaches what it takes for itself, once") {
+  World world(32768);
+  world.stack.spec.vllm.image = "docker.io/rocm/vllm:rocm6.4.1_vllm_0.10.1";
+  REQUIRE_FALSE(world.planned().effective.kv_bytes);
+  CHECK(world.planned().kv_tokens == 0);
+  world.add_services();
+  serve(world, 60'000);
+  CHECK(world.settle().actions.empty());
+  const api::Learned* learned = api::find_learned(world.stack.status.learned, "one");
+  REQUIRE(learned);
+  REQUIRE(learned->engine);
+  CHECK(std::abs(world.planned().kv_tokens - 60'000) <= 1);
+  CHECK(world.status("one").reason == "Serving");
+  const api::LearnedEngine first = *learned->engine;
+
+  serve(world, 60'500);  // the next start: close enough
+  CHECK(world.settle().actions.empty());
+  CHECK(world.stack.status.learned.at(0).engine == first);
+
+  serve(world, 63'000);  // and one that is not
+  CHECK(world.settle().actions.empty());
+  CHECK(world.status("one").reason == "Serving");
+  CHECK(std::abs(world.planned().kv_tokens - 63'000) <= 1);
+
+  world.tier("one").gpu_fraction_milli = 400;
+  CHECK(world.planned().kv_tokens > 63'000);
+  world.tier("one").enforce_eager = true;
+  CHECK(world.planned().kv_tokens == 0);
+}
+
+TEST_CASE("nothing is learned of an engine that is told its cache, or has not told all yet") {
+  World world(32768);
+  world.add_services();
+  serve(world, 60'000);
+  SECTION("told its cache") { REQUIRE(world.planned().effective.kv_bytes); }
+  SECTION("has not told all") {
+    world.stack.spec.vllm.image = "docker.io/rocm/vllm:rocm6.4.1_vllm_0.10.1";
+    serve(world, 60'000);
+    world.probes.begin()->second.told = false;
+  }
+  SECTION("its model is unknown") {
+    world.tier("one").model.repository = "example/unheard-of";
+    serve(world, 60'000);
+  }
+  world.settle();
+  CHECK(world.stack.status.learned.empty());
+}
