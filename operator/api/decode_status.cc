@@ -93,6 +93,9 @@ Learned decode_learned(json::Value value) {
   if (json::Value engine = value["engine"]; engine.is_object())
     learned.engine =
         LearnedEngine{.bytes = engine["bytes"].integer_or(0), .inputs = engine["inputs"].string_or("")};
+  if (json::Value gpu_memory = value["gpuMemory"]; gpu_memory.is_object())
+    learned.gpu_memory = LearnedGpuMemory{.total_bytes = gpu_memory["total"].integer_or(0),
+                                          .inputs = gpu_memory["inputs"].string_or("")};
   return learned;
 }
 

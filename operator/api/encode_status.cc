@@ -138,6 +138,12 @@ void learned(json::Writer& out, const Learned& value) {
     text(out, "inputs", engine->inputs, word_bytes_max);
     out.end_object();
   }
+  if (const auto& gpu_memory = value.gpu_memory) {
+    out.key("gpuMemory").begin_object();
+    out.member("total", gpu_memory->total_bytes);
+    text(out, "inputs", gpu_memory->inputs, word_bytes_max);
+    out.end_object();
+  }
   out.end_object();
 }
 

@@ -265,12 +265,20 @@ struct LearnedEngine {
   bool operator==(const LearnedEngine&) const = default;
 };
 
+// What an engine found that its GPU may map.
+struct LearnedGpuMemory {
+  int64_t total_bytes = 0;
+  std::string inputs;  // hash of what that rests on
+  bool operator==(const LearnedGpuMemory&) const = default;
+};
+
 // What the engine of a tier said that could not be known before. Each part holds for as long as what it rests
 // on stays the same.
 struct Learned {
   std::string tier;
   std::optional<LearnedContext> context;
   std::optional<LearnedEngine> engine;
+  std::optional<LearnedGpuMemory> gpu_memory;
   bool operator==(const Learned&) const = default;
 };
 

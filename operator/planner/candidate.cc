@@ -70,7 +70,7 @@ std::vector<Entry> entries_of(const std::vector<Candidate*>& candidates) {
 }  // namespace
 
 Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, EngineSettings settings,
-                     const std::vector<CombinationFinding>& combinations)
+                     const std::vector<CombinationFinding>& combinations, int64_t gpu_bytes)
     : tier_(tier), node_(node), known_(std::move(known)), settings_(std::move(settings)) {
   if (tier.activation == api::Activation::Off) state_ = TierState::Off;
   take_combinations(combinations);
@@ -79,6 +79,8 @@ Candidate::Candidate(const api::Tier& tier, const NodePlan* node, KnownModel kno
          fmt::format("{} names no node of this stack. Name an entry of spec.nodes.", tier.name));
     return;
   }
+  profile_ = node_->profile;
+  profile_.gpu_memory_bytes = gpu_bytes;
   read_facts();
   compute();
   check_alone();
@@ -136,7 +138,7 @@ Subject Candidate::subject(const api::Tier& tier) const {
 
 int64_t Candidate::device_bytes() const {
   bool gpu = tier_.effective_accelerator() == api::Accelerator::Gpu;
-  return gpu ? node_->profile.gpu_memory_bytes : node_->profile.unified_memory_bytes;
+  return gpu ? profile_.gpu_memory_bytes : profile_.unified_memory_bytes;
 }
 
 int64_t Candidate::share_bytes() const {
@@ -144,7 +146,7 @@ int64_t Candidate::share_bytes() const {
 }
 
 void Candidate::compute() {
-  figures_ = facts_known_ ? derive(subject(tier_), std::nullopt) : declared_figures(tier_, node_->profile);
+  figures_ = facts_known_ ? derive(subject(tier_), std::nullopt) : declared_figures(tier_, profile_);
   if (!figures_.error) return;
   fail(figures_.error->code, figures_.error->message);
 }
@@ -264,7 +266,7 @@ std::string Candidate::smaller_fraction_way_out(const std::vector<Entry>& others
   for (int milli = claim.gpu_fraction_milli / fraction_grid_milli * fraction_grid_milli; milli > 0;
        milli -= fraction_grid_milli) {
     claim.gpu_fraction_milli = milli;
-    claim.gpu_bytes = fraction_bytes(node_->profile.gpu_memory_bytes, milli);
+    claim.gpu_bytes = fraction_bytes(profile_.gpu_memory_bytes, milli);
     if (!shortfall(node_->profile, others, tier_.name, claim)) return "gpuFraction " + format_fraction(milli);
   }
   return {};
@@ -331,6 +333,7 @@ TierPlan Candidate::tier_plan() const {
   plan.largest_context_tokens = figures_.largest_context_tokens;
   plan.concurrency_hundredths = figures_.concurrency_hundredths;
   plan.kv_tokens = figures_.kv_tokens;
+  plan.gpu_total_bytes = profile_.gpu_memory_bytes;
   if (node_) plan.share_bytes = share_bytes();
   plan.context_inputs = context_inputs_;
   plan.engine_inputs = engine_inputs_;

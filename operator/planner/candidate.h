@@ -15,9 +15,10 @@ namespace strix::planner {
 
 class Candidate {
  public:
-  // `node` is null where the spec does not say on which one it sits.
+  // `node` is null where the spec does not say on which one it sits. `gpu_bytes`: the GPU memory that its own
+  // engine sees there.
   Candidate(const api::Tier& tier, const NodePlan* node, KnownModel known, EngineSettings settings,
-            const std::vector<CombinationFinding>& combinations);
+            const std::vector<CombinationFinding>& combinations, int64_t gpu_bytes);
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;
 
@@ -36,8 +37,8 @@ class Candidate {
   std::optional<Shortfall> lack_beside(const std::vector<Entry>& others) const;
   // Takes the largest context that still fits, where the author left both context and memory open.
   void grow_beside(const std::vector<Entry>& others);
-  // A context that its engine is known to refuse is not asked for again. What it holds stays: the estimate was
-  // for that.
+  // A context that its engine is known to refuse is not asked for again. What it holds stays: the estimate
+  // was for that.
   void take_learned(const api::StackSpec& spec, const std::vector<api::Learned>& learned);
   // `before` in keep order: those that stay because they come first. What stays since this one goes is no
   // reason for its going.
@@ -66,6 +67,7 @@ class Candidate {
   const NodePlan* node_;
   KnownModel known_;
   EngineSettings settings_;
+  api::NodeProfile profile_;  // of the node, with the GPU memory that its own engine sees
   bool facts_known_ = false, runnable_ = true;
   TierState state_ = TierState::Resident;
   Figures figures_;

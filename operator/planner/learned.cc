@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "planner/checked.h"
 #include "planner/derive.h"
@@ -47,11 +49,15 @@ void add_model(const api::Tier& tier, Text& text) {
   text.add("draftTokens", tier.speculative->tokens);
 }
 
+const std::string& image_of(const api::StackSpec& spec, const api::Tier& tier) {
+  return tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
+}
+
 void add_engine(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
                 Text& text) {
   const api::EngineDefaults& defaults = spec.defaults_of(tier.engine);
   text.add("engine", api::to_string(tier.engine));
-  text.add("image", tier.image.empty() ? defaults.image : tier.image);
+  text.add("image", image_of(spec, tier));
   text.add("accelerator", api::to_string(tier.effective_accelerator()));
   add_model(tier, text);
   text.add("sequences", tier.max_sequences);
@@ -75,6 +81,28 @@ std::string engine_inputs(const api::StackSpec& spec, const api::Tier& tier, con
   Text text;
   add_engine(spec, tier, settings, text);
   return stable_hash_hex(text.value());
+}
+
+std::string gpu_inputs(const api::StackSpec& spec, const api::Tier& tier, const api::StackNode& node) {
+  Text text;
+  text.add("engine", api::to_string(tier.engine));
+  text.add("image", image_of(spec, tier));
+  text.add("accelerator", api::to_string(tier.effective_accelerator()));
+  text.add("node", node.name);
+  for (const auto& [label, value] : node.selector) text.add(label, value);
+  text.add("gpuMemory", node.profile.gpu_memory_bytes);
+  return stable_hash_hex(text.value());
+}
+
+std::optional<int64_t> measured_gpu_bytes(const std::vector<api::Learned>& learned,
+                                          const std::string& inputs) {
+  std::optional<int64_t> least;
+  for (const api::Learned& one : learned) {
+    if (!one.gpu_memory || one.gpu_memory->inputs != inputs || one.gpu_memory->total_bytes <= 0) continue;
+    int64_t total = std::min(one.gpu_memory->total_bytes, bytes_most);
+    least = std::min(least.value_or(total), total);
+  }
+  return least;
 }
 
 std::string context_inputs(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,

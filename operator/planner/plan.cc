@@ -9,6 +9,7 @@
 #include "planner/checked.h"
 #include "planner/combination.h"
 #include "planner/engine_settings.h"
+#include "planner/learned.h"
 #include "planner/words.h"
 
 namespace strix::planner {
@@ -74,7 +75,8 @@ class Planner {
   void add_nodes() {
     for (const api::StackNode& node : input_.spec.nodes) {
       NodePlan planned{.name = node.name, .profile = measured_profile(input_, node), .bounds = {}};
-      const api::NodeProfile& now = planned.profile;
+      api::NodeProfile& now = planned.profile;
+      now.gpu_memory_bytes = least_gpu_bytes(node, now.gpu_memory_bytes);
       if (now.unified_memory_bytes != node.profile.unified_memory_bytes)
         plan_.findings.push_back(
             differs(node.name, "unifiedMemory", node.profile.unified_memory_bytes, now.unified_memory_bytes));
@@ -93,8 +95,30 @@ class Planner {
       EngineSetup setup = setup_of(input_.spec, tier, model, table_);
       auto settings = settings_of(table_, setup, input_.constants);
       auto combinations = combination_findings(input_.spec, tier, model, table_, setup);
-      candidates_.emplace_back(tier, node, std::move(model), std::move(settings), combinations);
+      candidates_.emplace_back(tier, node, std::move(model), std::move(settings), combinations,
+                               gpu_bytes_seen_by(tier));
     }
+  }
+
+  std::optional<int64_t> measured_by_engine(const api::Tier& tier) const {
+    const api::StackNode* node = find_node(input_.spec, node_of(input_.spec, tier));
+    if (!node || tier.effective_accelerator() != api::Accelerator::Gpu) return std::nullopt;
+    return measured_gpu_bytes(input_.learned, gpu_inputs(input_.spec, tier, *node));
+  }
+
+  int64_t gpu_bytes_seen_by(const api::Tier& tier) const {
+    const api::StackNode* node = find_node(input_.spec, node_of(input_.spec, tier));
+    if (!node) return 0;
+    return measured_by_engine(tier).value_or(measured_profile(input_, *node).gpu_memory_bytes);
+  }
+
+  // No more is promised than the engine that sees the least of the GPU's memory can map.
+  int64_t least_gpu_bytes(const api::StackNode& node, int64_t most_bytes) const {
+    int64_t least = most_bytes;
+    for (const api::Tier& tier : input_.spec.tiers)
+      if (node_of(input_.spec, tier) == node.name)
+        least = std::min(least, measured_by_engine(tier).value_or(least));
+    return least;
   }
 
   void order_candidates() {

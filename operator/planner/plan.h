@@ -63,6 +63,7 @@ struct TierPlan {
   int64_t concurrency_hundredths = 0;  // vLLM: sequences of full length at once
   // What its cache holds, counted in sequences of full length; 0: not known, or left to the engine.
   int64_t kv_tokens = 0;
+  int64_t gpu_total_bytes = 0;                // that its engine is counted to see
   int64_t share_bytes = 0;                    // what its fraction comes to
   std::string context_inputs, engine_inputs;  // as learned.h has them
   api::Learned learned;                       // what it was planned with, since it still holds

@@ -98,7 +98,8 @@ void step_services(const StackContext& stack, Decision& decision) {
 
 void note_profiles(const StackContext& stack, Decision& decision) {
   for (const auto& match : stack.nodes)
-    if (match.one()) decision.profiles[match.one()->metadata.name] = match.entry->profile;
+    if (match.one())
+      decision.profiles[match.one()->metadata.name] = stack.plan->node(match.entry->name)->profile;
 }
 
 void finish(const Observed& observed, Decision& decision) {

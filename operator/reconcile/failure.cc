@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <span>
 
 #include "api/names.h"
 #include "base/hash.h"
+#include "planner/checked.h"
 #include "planner/derive.h"
 #include "planner/learned.h"
 #include "reconcile/pod_stage.h"
@@ -109,6 +111,19 @@ std::optional<int64_t> context_estimate(const api::Failure& failure, const engin
   if (diagnosis->treatment != engines::Treatment::ReduceContext) return std::nullopt;
   auto found = diagnosis->numbers.find("context_length_tokens");
   return found == diagnosis->numbers.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<int64_t> measured_gpu_bytes(const api::Failure& failure, const engines::Diagnosis* diagnosis) {
+  if (!diagnosis || diagnosis->failure_class != failure.failure_class) return std::nullopt;
+  if (diagnosis->treatment != engines::Treatment::LearnGpuMemory) return std::nullopt;
+  auto milli = diagnosis->numbers.find("gpu_total_gib_milli");
+  if (milli == diagnosis->numbers.end() || milli->second <= 0) return std::nullopt;
+  auto bytes = checked_multiply(milli->second, gib);
+  return bytes ? std::optional(*bytes / 1000) : std::nullopt;
+}
+
+bool is_known_total(const planner::TierPlan& planned, int64_t measured_bytes) {
+  return std::abs(measured_bytes - planned.gpu_total_bytes) <= gpu_bytes_slack;
 }
 
 std::string context_way_out(const api::Tier& tier, int64_t planned_tokens, int64_t estimate_tokens) {

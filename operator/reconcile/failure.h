@@ -5,6 +5,7 @@
 #include "api/core.h"
 #include "api/inference_stack.h"
 #include "engines/failure_table.h"
+#include "planner/plan.h"
 #include "reconcile/ports.h"
 
 namespace strix::reconcile {
@@ -25,6 +26,14 @@ std::string fetch_hint(const api::Model& model, const api::VolumeChoice& store,
 
 // The context that would fit, as the engine said, where that is what this failure is about.
 std::optional<int64_t> context_estimate(const api::Failure& failure, const engines::Diagnosis* diagnosis);
+
+// The GPU memory that the engine measured, in bytes, where that is what this failure is about.
+std::optional<int64_t> measured_gpu_bytes(const api::Failure& failure, const engines::Diagnosis* diagnosis);
+
+// Whether the tier was planned with that total. An engine prints hundredths of a GiB, and two starts may
+// differ a little: one this close to the known one is that one.
+inline constexpr int64_t gpu_bytes_slack = int64_t{64} << 20;
+bool is_known_total(const planner::TierPlan& planned, int64_t measured_bytes);
 
 // What to do about a context that the engine refused, as half a sentence: what is done, where the tier may
 // choose, or what a person has to write. `estimate_tokens` would fit, as the engine said.

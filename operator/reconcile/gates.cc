@@ -157,16 +157,13 @@ WallMillis next_try(const TierContext& c) {
               c.last->consecutive_failures > quick_tries;
   if (failure.cleared != c.observed->stack->metadata.annotation(names::annotation_clear_failures)) return 0;
   if (!ours && c.rendered &&
-      failure.subject != subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
-                                                  c.rendered->template_hash))
+      failure.subject !=
+          subject_of(failure.failure_class, c.observed->stack->spec, *c.tier, c.rendered->template_hash))
     return 0;
-  Treatment treatment = engines::treatment_of(failure.failure_class);
   // A wait that a sleeping machine was spared is over; one that a clock made longer is not that long.
   const Now& now = c.observed->now;
   WallMillis since = failure.time > now.wall ? counted_from(failure.time, now) : failure.time;
   if (treatment == Treatment::AwaitModel) return since + await_model_millis;
-  constexpr int64_t quick_tries = 3, quick_millis = 2'000;
-  if (treatment == Treatment::AwaitModel) return failure.time + await_model_millis;
   bool quick = treatment == Treatment::RetryInWindow && c.last->consecutive_failures <= quick_tries;
   return since + (quick ? quick_millis
                         : backoff_millis(c.tier->restart, c.last->consecutive_failures,

@@ -1,5 +1,8 @@
 #include "reconcile/learn.h"
 
+#include <map>
+#include <string>
+
 #include "planner/learned.h"
 #include "reconcile/failure.h"
 
@@ -51,13 +54,52 @@ std::optional<api::LearnedEngine> engine_of(const TierContext& c) {
   return api::LearnedEngine{.bytes = *bytes, .inputs = planned.engine_inputs};
 }
 
+// By planner::gpu_inputs().
+using Totals = std::map<std::string, int64_t>;
+
+// Empty: it uses no GPU, or nobody knows where it is.
+std::string gpu_inputs_of(const TierContext& c) {
+  bool on_gpu = c.planned && c.planned->on_gpu && c.node && c.node->entry;
+  return on_gpu ? planner::gpu_inputs(c.observed->stack->spec, *c.tier, *c.node->entry) : std::string();
+}
+
+// What engines measured that did not find what their fractions come to, where that is not what they were
+// planned with.
+Totals fresh_totals(const StackContext& stack) {
+  Totals totals;
+  for (const auto& c : stack.tiers) {
+    std::string inputs = gpu_inputs_of(c);
+    const api::Failure* failure = fresh_failure(c);
+    auto total = failure ? measured_gpu_bytes(*failure, c.diagnosis) : std::nullopt;
+    if (inputs.empty() || !total || is_known_total(*c.planned, *total)) continue;
+    totals[inputs] = *total;
+  }
+  return totals;
+}
+
+// Every tier whose engine would measure the same has it, so that it stays when one of them goes.
+std::optional<api::LearnedGpuMemory> gpu_memory_of(const TierContext& c, const Totals& fresh) {
+  std::string inputs = gpu_inputs_of(c);
+  if (inputs.empty()) return std::nullopt;
+  auto measured = fresh.find(inputs);
+  auto total = measured != fresh.end()
+                   ? std::optional(measured->second)
+                   : planner::measured_gpu_bytes(c.observed->stack->status.learned, inputs);
+  if (!total) return std::nullopt;
+  return api::LearnedGpuMemory{.total_bytes = *total, .inputs = std::move(inputs)};
+}
+
 }  // namespace
 
 void tell_learned(const StackContext& stack, api::StackStatus& status) {
+  Totals totals = fresh_totals(stack);
   status.learned.clear();
   for (const auto& c : stack.tiers) {
-    api::Learned learned{.tier = c.tier->name, .context = context_of(c), .engine = engine_of(c)};
-    if (learned.context || learned.engine) status.learned.push_back(std::move(learned));
+    api::Learned learned{.tier = c.tier->name,
+                         .context = context_of(c),
+                         .engine = engine_of(c),
+                         .gpu_memory = gpu_memory_of(c, totals)};
+    if (learned.context || learned.engine || learned.gpu_memory) status.learned.push_back(std::move(learned));
   }
 }
 

@@ -172,7 +172,7 @@ void add_memory(const StackContext& stack, api::StackStatus& status) {
   std::string node_names;
   for (const auto& match : stack.nodes) {
     api::NodeMemory memory;
-    const api::NodeProfile& profile = match.entry->profile;
+    const api::NodeProfile& profile = stack.plan->node(match.entry->name)->profile;
     memory.node = match.entry->name;
     memory.total_bytes = profile.unified_memory_bytes;
     memory.gpu_total_bytes = profile.gpu_memory_bytes;

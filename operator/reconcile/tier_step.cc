@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "base/bytes.h"
 #include "planner/start_order.h"
 #include "reconcile/failure.h"
 #include "reconcile/gates.h"
@@ -175,6 +176,13 @@ TierOutcome running(const TierContext& c) {
   return outcome;
 }
 
+// What comes of a total that an engine measured. Empty: nothing, it was planned with that.
+std::string gpu_memory_text(const planner::TierPlan& planned, int64_t measured_bytes) {
+  if (!planned.on_gpu || is_known_total(planned, measured_bytes)) return {};
+  return fmt::format("; it is planned with {} of GPU memory from now on, not with {}",
+                     format_gib(measured_bytes), format_gib(planned.gpu_total_bytes));
+}
+
 TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
   api::Failure found = failure_of(*c.pod, c.diagnosis);
@@ -182,6 +190,8 @@ TierOutcome ended(const TierContext& c) {
     found.message += "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
   if (auto estimate = context_estimate(found, c.diagnosis))
     found.message += "; " + context_way_out(*c.tier, c.effective.context_tokens, *estimate);
+  if (auto total = measured_gpu_bytes(found, c.diagnosis); total && c.planned)
+    found.message += gpu_memory_text(*c.planned, *total);
   bool fresh = record_failure(c, outcome, std::move(found), served_millis(*c.pod));
   const api::Failure& failure = *outcome.status.last_failure;
   if (fresh) {

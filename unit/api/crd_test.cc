@@ -279,8 +279,10 @@ TEST_CASE("the status that is written has only fields of the CRD") {
   status.memory.push_back({.node = "halo"});
   status.learned.push_back(
       {.tier = "x",
-       .context = api::LearnedContext{.refused_tokens = 1, .refusals = 1, .estimate_tokens = 1, .inputs = "i"},
-       .engine = api::LearnedEngine{.bytes = 1, .inputs = "i"}});
+       .context =
+           api::LearnedContext{.refused_tokens = 1, .refusals = 1, .estimate_tokens = 1, .inputs = "i"},
+       .engine = api::LearnedEngine{.bytes = 1, .inputs = "i"},
+       .gpu_memory = api::LearnedGpuMemory{.total_bytes = 1, .inputs = "i"}});
   auto document = test::parse(api::encode_status_apply(test::minimal(), status));
   // Every field is set above, so the two sets of names must be equal.
   Path path{"status"};

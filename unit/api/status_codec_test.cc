@@ -65,7 +65,8 @@ api::StackStatus sample_status() {
       {.tier = "coder",
        .context = api::LearnedContext{
            .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"},
-       .engine = api::LearnedEngine{.bytes = 5 * gib, .inputs = "77aa"}});
+       .engine = api::LearnedEngine{.bytes = 5 * gib, .inputs = "77aa"},
+       .gpu_memory = api::LearnedGpuMemory{.total_bytes = 110 * gib, .inputs = "0b0b"}});
   return status;
 }
 

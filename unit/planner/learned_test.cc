@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "catch.h"
 #include "planner/checked.h"
+#include "planner/claim.h"
 
 using namespace strix;
 using namespace strix::planner;
@@ -41,8 +42,8 @@ PlanInput refused(PlanInput input, int64_t estimate) {
 TEST_CASE("a tier that may choose takes the engine's estimate, on the grid, where that is less") {
   struct Case {
     bool may_choose;
-    int64_t estimate, planned;
-    std::optional<int64_t> expected;
+    int64_t estimate, refused;
+    std::optional<int64_t> expected;  // instead of 32768
   };
   for (const Case& c : {
            Case{true, 16256, 32768, 15360},
@@ -53,12 +54,16 @@ TEST_CASE("a tier that may choose takes the engine's estimate, on the grid, wher
            Case{true, 1023, 32768, {}},  // nothing on the grid fits
            Case{true, 0, 32768, {}},
            Case{true, -1, 32768, {}},
+           Case{true, 12000, 16384, 11264},  // refused a second time, after it was planned with less
+           Case{true, 90000, 16384, 16384},
+           Case{true, 100, 16384, 16384},
            Case{false, 16256, 32768, {}},  // what somebody wrote is not changed
        }) {
-    CAPTURE(c.may_choose, c.estimate, c.planned);
+    CAPTURE(c.may_choose, c.estimate, c.refused);
     api::Tier tier;
     tier.context_length_auto = c.may_choose;
-    CHECK(smaller_context_tokens(tier, {.estimate_tokens = c.estimate, .inputs = {}}, c.planned) ==
+    CHECK(smaller_context_tokens(
+              tier, {.refused_tokens = c.refused, .estimate_tokens = c.estimate, .inputs = {}}, 32768) ==
           c.expected);
   }
 }
@@ -152,7 +157,7 @@ TEST_CASE("what was learned is void when anything that it rests on is another") 
   }
 }
 
-TEST_CASE("an engine that needs more a token than is known is asked for less until it takes it, and then for no other") {
+TEST_CASE("an engine that needs more a token than is known is asked for less until it takes it") {
   struct Case {
     int fraction_milli;
     int64_t kv_cache_bytes;
@@ -235,4 +240,61 @@ TEST_CASE("an engine that is told its cache is not planned with what was learned
                     .context = {},
                     .engine = api::LearnedEngine{.bytes = gib, .inputs = before.engine_inputs}}};
   CHECK(plan(input).tiers[0].kv_tokens == before.kv_tokens);
+}
+
+namespace {
+
+// What the engine of a tier measured.
+std::vector<api::Learned> measured(const PlanInput& input, const std::string& tier, int64_t total) {
+  for (const api::Tier& one : input.spec.tiers)
+    if (one.name == tier)
+      return {{.tier = tier,
+               .context = {},
+               .engine = {},
+               .gpu_memory = api::LearnedGpuMemory{
+                   .total_bytes = total, .inputs = gpu_inputs(input.spec, one, input.spec.nodes[0])}}};
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("fractions are counted in what their engine measured, and no more is promised on the node") {
+  for (int64_t total : {110 * gib, 130 * gib}) {
+    CAPTURE(total);
+    PlanInput input = orchestrator(16384, 400);
+    input.spec.tiers.push_back(test::vllm_tier("other", "Qwen/Qwen2.5-14B-Instruct", 8192, 300));
+    input.spec.tiers.push_back(test::vllm_tier("unknown", "nobody/unheard-of", 8192, 100));
+    input.spec.tiers[1].image = "docker.io/kyuz0/vllm-therock-gfx1151:other";
+    input.models["other"].facts = test::known("Qwen2.5-14B-Instruct");
+    input.learned = measured(input, "orchestrator", total);
+    const Plan after = plan(input);
+    CHECK(after.tier("orchestrator")->share_bytes == fraction_bytes(total, 400));
+    CHECK(after.tier("orchestrator")->gpu_total_bytes == total);
+    CHECK(after.tier("unknown")->claim.gpu_bytes == fraction_bytes(total, 100));  // the same image
+    CHECK(after.tier("other")->share_bytes == fraction_bytes(124 * gib, 300));    // another one
+    CHECK(after.nodes[0].profile.gpu_memory_bytes == std::min(total, 124 * gib));
+    bool told = std::any_of(after.findings.begin(), after.findings.end(),
+                            [](const Finding& f) { return f.code == FindingCode::NodeDiffers; });
+    CHECK(told == (total < 124 * gib));
+  }
+}
+
+TEST_CASE("what an engine measured is void for another image, machine, or declaration") {
+  const PlanInput known = orchestrator(16384, 400);
+  using Change = std::function<void(api::StackSpec&)>;
+  for (const auto& [what, change] : std::vector<std::pair<const char*, Change>>{
+           {"image", [](api::StackSpec& spec) { spec.tiers[0].image = "localhost/other:latest"; }},
+           {"machine",
+            [](api::StackSpec& spec) { spec.nodes[0].selector["kubernetes.io/hostname"] = "box-2"; }},
+           {"declaration", [](api::StackSpec& spec) { spec.nodes[0].profile.gpu_memory_bytes = 120 * gib; }},
+           {"accelerator", [](api::StackSpec& spec) { spec.tiers[0].accelerator = api::Accelerator::None; }},
+       }) {
+    CAPTURE(what);
+    PlanInput changed = known;
+    changed.learned = measured(known, "orchestrator", 110 * gib);
+    change(changed.spec);
+    const TierPlan after = plan(changed).tiers[0];
+    changed.learned.clear();
+    CHECK(after == plan(changed).tiers[0]);
+  }
 }

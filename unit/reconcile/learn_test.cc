@@ -1,5 +1,6 @@
 #include "reconcile/learn.h"
 
+#include "api/conditions.h"
 #include "base/bytes.h"
 #include "catch.h"
 #include "fake/stack_world.h"
@@ -32,7 +33,8 @@ struct World : StackWorld {
   // Its engine ends, and says that so much would fit.
   void refuse(int64_t estimate) {
     pods.clear();
-    api::Pod& pod = add_pod("one", PodStage::Ended, now.wall - 1'000);
+    diagnoses.clear();
+    api::Pod& pod = add_pod("one", PodStage::Ended, now.wall / 1'000 * 1'000 - 1'000);
     diagnoses[pod.metadata.uid] = {"ContextTooLarge",
                                    engines::Treatment::ReduceContext,
                                    "the engine says that " + std::to_string(estimate) + " tokens fit",
@@ -95,7 +97,7 @@ TEST_CASE("what was learned stands while its tier serves, and nothing more is wr
   CHECK(world.decide().actions.empty());
 }
 
-TEST_CASE("a context that somebody wrote is given up when it was refused twice, with the one that would fit") {
+TEST_CASE("a context that was written is given up when it was refused twice, with the one that would fit") {
   World world(32768);
   world.refuse(20000);
   CHECK(world.told().state == "BackOff");
@@ -109,12 +111,15 @@ TEST_CASE("a context that somebody wrote is given up when it was refused twice, 
   world.told();
   CHECK(world.learned()->refusals == 2);
   CHECK(world.told().state == "GivenUp");
-  CHECK(world.told().message ==
+  CHECK(world.status("one").message ==
         "the engine says that 20000 tokens fit (exit code 1); set contextLength to 19456, or raise "
-        "memory.gpuFraction at 2026-02-03T12:10:09Z; annotate the stack with "
-        "inference.strix.dev/clear-failures=<any new value> to try again");
+        "memory.gpuFraction at " +
+            format_time(world.status("one").last_failure->time) +
+            "; annotate the stack with inference.strix.dev/clear-failures=<any new value> to try again");
+  REQUIRE(api::find_condition(world.stack.status.conditions, "Stalled"));
   CHECK(api::find_condition(world.stack.status.conditions, "Stalled")->reason == "GivenUp");
   world.tick(86'400'000);
+  world.add_services();
   CHECK(world.decide().actions.empty());
 
   SECTION("until the spec is another") {
@@ -146,41 +151,42 @@ TEST_CASE("two refusals with a run that served between them are not two in a row
   CHECK(world.told().state == "BackOff");
 }
 
-TEST_CASE("an engine that refuses what it said would fit is given up") {
-  World world(0);
-  world.refuse(20000);
-  world.told();
-  for (int i = 0; i < 2; ++i) {
-    world.start_again();
-    world.refuse(19456);
+TEST_CASE("an engine that refuses what it said would fit is given up, and never asked for more again") {
+  for (int64_t then : {19456, 25000, 900000, 1000, 0}) {
+    CAPTURE(then);
+    World world(0);
+    world.refuse(20000);
     world.told();
-    CHECK(world.context() == 19456);
+    for (int i = 0; i < 2; ++i) {
+      world.start_again();
+      world.refuse(then);
+      world.told();
+      CHECK(world.context() == 19456);
+    }
+    CHECK(world.told().state == "GivenUp");
   }
-  CHECK(world.told().state == "GivenUp");
 }
 
 TEST_CASE("an engine that says less each time is not asked at once each time, and comes to an end") {
   World world(0);
   int starts = 0;
-  bool waited = false;
   while (world.status("one").state != "GivenUp") {
     REQUIRE(++starts < 40);
     world.refuse(world.context() - 1);
     world.told();
     Decision next = world.decide();
-    waited = fake::actions_of<DeletePod>(next).size() == 1 && starts > 3;
     world.store(next.status);
     if (world.status("one").state != "GivenUp") {
       world.pods.clear();
       Decision gate = world.decide();
       world.store(gate.status);
-      if (!fake::actions_of<CreatePod>(gate).empty()) world.take_pod(fake::actions_of<CreatePod>(gate)[0].body);
+      auto created = fake::actions_of<CreatePod>(gate);
+      if (!created.empty()) world.take_pod(created[0].body);
       Decision held = world.decide();
       if (starts > 3 && starts < 30) CHECK(held.status.tiers[0].reason == "ContextTooLarge");
     }
     world.tick(600'000);
   }
-  CHECK(waited);
   CHECK(world.context() >= 1024);
 }
 
@@ -280,5 +286,71 @@ TEST_CASE("nothing is learned of an engine that is told its cache, or has not to
     serve(world, 60'000);
   }
   world.settle();
+  CHECK(world.stack.status.learned.empty());
+}
+
+namespace {
+
+// Its engine ends, and says what it found of the GPU's memory.
+void fall_short(World& world, int64_t total_gib_milli) {
+  world.refuse(0);
+  world.diagnoses.begin()->second = {"StartupBudgetExceeded",
+                                     engines::Treatment::LearnGpuMemory,
+                                     "the engine found less",
+                                     {{"gpu_total_gib_milli", total_gib_milli}}};
+}
+
+}  // namespace
+
+TEST_CASE("a total that an engine measured replaces the declared one, and is measured once") {
+  World world(8192);
+  world.tier("one").gpu_fraction_milli = 400;
+  world.stack.spec.tiers.push_back(fake::a_gpu_tier("two", 8002, 100));
+  const int64_t declared = world.planned().gpu_total_bytes;
+  REQUIRE(declared > 110 * gib + gpu_bytes_slack);
+  fall_short(world, 110'000);
+  CHECK(world.told().message ==
+        "the engine found less (exit code 1); it is planned with 110.0Gi of GPU memory from now on, not "
+        "with " + format_gib(declared));
+  CHECK(world.planned().gpu_total_bytes == 110 * gib);
+  CHECK(world.stack.status.learned.size() == 2);  // both have that image
+  Decision next = world.decide();
+  CHECK(fake::actions_of<DeletePod>(next).size() == 1);
+  CHECK(next.profiles.begin()->second.gpu_memory_bytes == 110 * gib);
+  CHECK(next.status.memory[0].gpu_total_bytes == 110 * gib);
+
+  world.tick(1'000);
+  fall_short(world, 109'990);  // the same, as engines print it
+  CHECK(world.told().last_failure->message == "the engine found less (exit code 1)");
+  CHECK(world.planned().gpu_total_bytes == 110 * gib);
+
+  SECTION("it stays when its tier goes") {
+    world.pods.clear();
+    world.stack.spec.tiers.erase(world.stack.spec.tiers.begin());
+    Decision left = world.decide();
+    REQUIRE(left.status.learned.size() == 1);
+    CHECK(left.status.learned[0].tier == "two");
+  }
+  SECTION("it goes when another is declared") {
+    world.stack.spec.nodes[0].profile.gpu_memory_bytes = 109 * gib;
+    CHECK(world.decide().status.learned.empty());
+  }
+  SECTION("a new one replaces it for all") {
+    world.tick(1'000);
+    fall_short(world, 120'000);
+    world.told();
+    CHECK(world.planned().gpu_total_bytes == 120 * gib);
+  }
+}
+
+TEST_CASE("a total as declared, or of no GPU, teaches nothing") {
+  World world(8192);
+  SECTION("as declared") { fall_short(world, world.planned().gpu_total_bytes * 1000 / gib); }
+  SECTION("nothing sane") { fall_short(world, 0); }
+  SECTION("no GPU") {
+    world.tier("one").accelerator = api::Accelerator::None;
+    fall_short(world, 18'090);
+  }
+  CHECK(world.told().last_failure->message == "the engine found less (exit code 1)");
   CHECK(world.stack.status.learned.empty());
 }
