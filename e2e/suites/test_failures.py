@@ -34,6 +34,30 @@ def loading_failures():
             ns.wait_gone()
 
 
+@test("a context that vLLM refuses is planned again with what it says would fit; a number is given up the second time", 300)
+def refused_context():
+    with Operator(), Namespace(API, "e2e-fail-context") as ns:
+        # Half of the layers that the model has: each token takes twice of what the plan counts with.
+        wrong = {"restart": {"backoffSeconds": 1, "maxBackoffSeconds": 2},
+                 "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct", "facts": {"weightBytes": 4 << 30, "layers": 24}}}
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, **{**wrong, "contextLength": "auto"})]))
+        seen = ns.wait_ready()
+        status, learned = tier_status(seen, "one"), seen["status"]["learned"][0]["context"]
+        print(f"        {status['lastFailure']['message']}; learned {learned}")
+        assert status["lastFailure"]["class"] == "ContextTooLarge" and status["restarts"] == 1, status
+        fits = learned["estimate"] // 1024 * 1024
+        assert learned["refused"] > fits == status["contextLength"], (learned, status)
+        assert f"it is planned again with {fits}" in status["lastFailure"]["message"], status
+        ns.edit("s", lambda spec: spec["tiers"][0].update(contextLength=fits + 10240))
+        status = wait_tier(ns, "one", "GivenUp", lambda t: t["state"] == "GivenUp")
+        print(f"        {status['message']}")
+        assert f"set contextLength to {fits}, or raise memory.gpuFraction" in status["message"] and status["restarts"] == 3, status
+        assert ns.stack()["status"]["learned"][0]["context"]["refusals"] == 2
+        ns.edit("s", lambda spec: spec["tiers"][0].update(contextLength=fits))
+        seen = ns.wait_ready()
+        assert tier_status(seen, "one")["contextLength"] == fits and "learned" not in seen["status"], seen["status"]
+
+
 @test("an engine that is told its KV cache measures nothing, so memory that others give back cannot stop it", 120)
 def told_cache():
     with Operator(), Namespace(API, "e2e-fail-told") as ns:

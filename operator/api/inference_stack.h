@@ -276,9 +276,9 @@ struct LearnedGpuMemory {
 // on stays the same.
 struct Learned {
   std::string tier;
-  std::optional<LearnedContext> context;
-  std::optional<LearnedEngine> engine;
-  std::optional<LearnedGpuMemory> gpu_memory;
+  std::optional<LearnedContext> context = {};
+  std::optional<LearnedEngine> engine = {};
+  std::optional<LearnedGpuMemory> gpu_memory = {};
   bool operator==(const Learned&) const = default;
 };
 

@@ -210,7 +210,7 @@ TEST_CASE("after its first start it is known what an engine that fills its fract
   CHECK(first.kv_tokens == 0);
   // It takes 5.4 GiB rather than 6.
   auto holds = [](const TierPlan& planned) {
-    int64_t free = planned.share_bytes - planned.footprint.weight_bytes - gib_tenths(54);
+    int64_t free = planned.share_bytes - planned.footprint.weight_bytes - test::gib_tenths(54);
     return free / 196608 / 16 * 16;
   };
   auto bytes =
