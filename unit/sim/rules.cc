@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/names.h"
+#include "base/steady_clock.h"
 #include "engines/image.h"
 #include "planner/ledger.h"
 #include "planner/spec_plan.h"
@@ -260,7 +261,8 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
   const Machine* machine = world_.machine(before.node_name);
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
-  constexpr int64_t rounding_millis = 1'000;
+  // A jump of the clock that is shorter than that counts as none.
+  constexpr int64_t rounding_millis = 1'000 + clock_jump_millis_min;
   if (stage == PodStage::Loading && untouched && process && !process->dead) {
     int64_t loaded = passed_since(life.loading_since, reconcile::admitted_at(before));
     if (loaded < tier->probe.startup_deadline_seconds * 1000 - rounding_millis)
