@@ -12,6 +12,7 @@
 #include "reconcile/images.h"
 #include "reconcile/learn.h"
 #include "reconcile/status.h"
+#include "reconcile/tier_frozen.h"
 #include "reconcile/tier_step.h"
 
 namespace strix::reconcile {
@@ -126,6 +127,7 @@ Decision decide_invalid(const Observed& observed, const std::vector<api::FieldEr
         DeletePod{pod->metadata.label(names::label_tier),
                   {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
   }
+  step_frozen_tiers(observed, decision);
   for (auto& action : end_pulls(observed)) decision.actions.push_back(std::move(action));
   finish(observed, decision);
   return decision;

@@ -75,6 +75,16 @@ void probe(const TierContext& c, TierOutcome& outcome, bool draining) {
   outcome.target = std::move(target);
 }
 
+Action let_clients_in(const TierContext& c) {
+  return SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
+                    "health and a first completion were answered"};
+}
+
+Action keep_clients_away(const TierContext& c) {
+  return SetServing{c.tier->name, c.pod_ref(), false, std::string(names::serving_not_answering),
+                    c.probe->detail};
+}
+
 std::optional<NoteClaim> corrected_claim(const TierContext& c) {
   if (!c.resident || !c.pod_is_current()) return std::nullopt;
   if (claim_is_known(*c.pod) && claim_of(*c.pod) == c.claim) return std::nullopt;

@@ -24,6 +24,10 @@ void look_again(TierOutcome& outcome, int64_t millis);
 // Asks the engine, where there is an address to ask.
 void probe(const TierContext& context, TierOutcome& outcome, bool draining);
 
+// Sets the readiness gate by what the engine was read to do; the second needs a reading.
+Action let_clients_in(const TierContext& context);
+Action keep_clients_away(const TierContext& context);
+
 // The ledger counts for the pod something else than it holds by what is known now: a model's facts, what a
 // machine was found to have. The engine was told the same and need not know.
 std::optional<NoteClaim> corrected_claim(const TierContext& context);

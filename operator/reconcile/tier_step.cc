@@ -28,16 +28,6 @@ std::string_view back_off_state(std::string_view failure_class) {
   return awaits ? state::waiting : state::back_off;
 }
 
-Action let_clients_in(const TierContext& c) {
-  return SetServing{c.tier->name, c.pod_ref(), true, std::string(names::serving_warm),
-                    "health and a first completion were answered"};
-}
-
-Action keep_clients_away(const TierContext& c) {
-  return SetServing{c.tier->name, c.pod_ref(), false, std::string(names::serving_not_answering),
-                    c.probe->detail};
-}
-
 TierOutcome without_pod(const TierContext& c) {
   TierOutcome outcome = begin(c);
   if (auto verdict = first_that_holds(gates_before_pod(), c)) {
