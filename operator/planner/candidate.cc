@@ -229,10 +229,12 @@ void Candidate::take_learned(const api::StackSpec& spec, const std::vector<api::
   if (tokens) figures_ = at_smaller_context(subject(tier_), figures_, *tokens);
   // Only what it holds is said: an engine that runs is not made anew for a better number.
   bool fills = tier_.engine == api::Engine::Vllm && !effective.kv_bytes;
-  if (fills && learned_.engine)
-    figures_.kv_tokens =
-        tokens_left(figures_.footprint, effective.context_tokens, share_bytes(), learned_.engine->bytes)
-            .value_or(0);
+  if (!fills || !learned_.engine) return;
+  figures_.kv_tokens =
+      tokens_left(figures_.footprint, effective.context_tokens, share_bytes(), learned_.engine->bytes)
+          .value_or(0);
+  auto hundred = checked_multiply(figures_.kv_tokens, 100);
+  figures_.concurrency_hundredths = hundred ? *hundred / std::max<int64_t>(effective.context_tokens, 1) : 0;
 }
 
 std::string Candidate::needs_text(Bound bound) const {

@@ -60,6 +60,7 @@ void write_tier(json::Writer& writer, const TierPlan& tier) {
   if (tier.effective.fraction_milli) write_fraction(writer, "gpuFraction", *tier.effective.fraction_milli);
   if (tier.effective.kv_bytes) writer.member("kvCacheBytes", *tier.effective.kv_bytes);
   writer.member("kvBytesPerToken", tier.growing_bytes_per_token);
+  if (tier.kv_tokens > 0) writer.member("kvTokens", tier.kv_tokens);
   if (tier.concurrency_hundredths > 0)
     writer.key("concurrency").number(static_cast<double>(tier.concurrency_hundredths) / 100);
   writer.key("claim").begin_object().member("gpuBytes", tier.claim.gpu_bytes);

@@ -6,9 +6,13 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "base/yaml.h"
 #include "catch.h"
+#include "offline/manifest.h"
+#include "planner/learned.h"
+#include "planner/spec_plan.h"
 
 using namespace strix;
 using namespace strix::offline;
@@ -285,6 +289,28 @@ TEST_CASE("validate and plan refuse what is known to crash, in the same words, a
   Answer rendered = answer(render, {"-"}, text);
   CHECK(rendered.code == exit_does_not);
   CHECK(contains(rendered.err, "tier one is error and has no pod"));
+}
+
+TEST_CASE("a stack that comes from a cluster is planned with what its engines said there") {
+  // Of a version that fills its fraction by itself: what its cache holds is left to it.
+  std::string text = vllm_text("Qwen/Qwen2.5-7B-Instruct",
+                               "    image: docker.io/rocm/vllm:rocm6.4.1_vllm_0.10.1\n"
+                               "    acceptUnverified: true\n    memory: {gpuFraction: 0.4}\n");
+  Answer before = answer(plan, {"-"}, text, Format::Json);
+  CAPTURE(before.out, before.err);
+  REQUIRE(before.code == exit_fits);
+  CHECK_FALSE(contains(before.out, "kvTokens"));
+  std::istringstream in(text);
+  const planner::TierPlan one =
+      *planner::plan_of_spec(read_manifests({"-"}, in).stacks.at(0).stack.spec).tier("one");
+  std::string learned = "status:\n  learned:\n  - tier: one\n    engine: {bytes: 5368709120, inputs: \"" +
+                        one.engine_inputs + "\"}\n";
+  Answer after = answer(plan, {"-"}, text + learned, Format::Json);
+  CAPTURE(after.out, after.err);
+  CHECK(after.code == exit_fits);
+  auto tokens = planner::tokens_left(one.footprint, one.effective.context_tokens, one.share_bytes, 5 * gib);
+  REQUIRE(tokens);
+  CHECK(contains(after.out, fmt::format("\"kvTokens\":{}", *tokens)));
 }
 
 TEST_CASE("a model's own files say how its weights are quantised, to validate too") {
