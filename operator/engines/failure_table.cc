@@ -149,13 +149,13 @@ const std::vector<FailureRow> rows = {
      "recorded: vLLM 0.32.0"},
     // --- what only follows from something above ---
     {Engine::Vllm, "WorkerDied", "Worker proc {worker} died unexpectedly", Treatment::BackOff,
-     "a process of the engine was killed while it loaded, most often for lack of memory", "recorded: 0.32.0"},
+     "a process of the engine was killed, most often for lack of memory", "recorded: 0.32.0"},
     {Engine::Vllm, "LoadFailed", "WorkerProc failed to start", Treatment::BackOff,
      "the engine could not start; the pod's log says more", "vllm/v1/executor/multiproc_executor.py"},
     // The same without the line above: it was ended before it could say why.
     {Engine::Vllm, "WorkerDied",
      "WorkerProc initialization failed due to an exception in a background process", Treatment::BackOff,
-     "a process of the engine was killed while it loaded, most often for lack of memory", "recorded: 0.32.0"},
+     "a process of the engine was killed, most often for lack of memory", "recorded: 0.32.0"},
     {Engine::Vllm, "EngineDied", "EngineDeadError", Treatment::BackOff,
      "the engine's core died while it served; the API server around it then ended by itself",
      "recorded: 0.32.0"},
