@@ -2,6 +2,7 @@
 come up in order, say in status what they say themselves, survive, and stop without harm."""
 from .real import *
 
+ROUNDS = int(os.environ.get("STRIX_E2E_ROUNDS", "10"))
 NAMES = ("s-orchestrator", "s-coder", "s-reviewer", "s-utility")
 
 
@@ -85,6 +86,28 @@ def deployment(name, image, command):
             "nodeSelector": {"kubernetes.io/hostname": NODE}, "containers": [container], "enableServiceLinks": False,
             "volumes": [{"name": "models", "hostPath": {"path": MODELS}},
                         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]}}}}
+
+
+def unharmed(ns, obj):
+    """Every tier is Ready and none was ever started a second time."""
+    for tier in obj["status"]["tiers"]:
+        assert tier["state"] == "Ready" and not tier.get("restarts") and "lastFailure" not in tier, tier
+
+
+@test(f"as an InferenceStack {ROUNDS} of {ROUNDS} starts succeed", 300 * ROUNDS)
+def starts():
+    small_node()
+    took = []
+    with Operator(), Namespace(API, "e2e-starts") as ns:
+        for _ in range(ROUNDS):
+            begun = time.monotonic()
+            ns.apply(four_tiers(ns.name))
+            unharmed(ns, ns.wait_ready(seconds=2 * START_SECONDS))
+            took.append(time.monotonic() - begun)
+            ns.delete()
+            ns.wait_gone(seconds=120)
+            assert not ns.pods()
+    print(f"        seconds: {' '.join(f'{t:.0f}' for t in took)}")
 
 
 @test("a tier that is stopped in the middle of its load keeps the window shut until it is truly gone", 900)
