@@ -39,7 +39,7 @@ def refused_context():
     with Operator(), Namespace(API, "e2e-fail-context") as ns:
         # Half of the layers that the model has: each token takes twice of what the plan counts with.
         wrong = {"restart": {"backoffSeconds": 1, "maxBackoffSeconds": 2},
-                 "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct", "facts": {"weightBytes": 4 << 30, "layers": 24}}}
+                 "model": {"repository": "Qwen/Qwen3-Coder-30B-A3B-Instruct", "facts": {"weightBytes": 4 << 30, "layers": 24, "kvHeads": 4, "headDim": 128}}}
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, **{**wrong, "contextLength": "auto"})]))
         seen = ns.wait_ready()
         status, learned = tier_status(seen, "one"), seen["status"]["learned"][0]["context"]
