@@ -66,6 +66,7 @@ inline constexpr std::string_view condition_stalled = "Stalled";
 inline constexpr std::string_view condition_memory_fits = "MemoryFits";
 inline constexpr std::string_view condition_node_ready = "NodeReady";
 inline constexpr std::string_view condition_tuned = "Tuned";
+inline constexpr std::string_view condition_memory_pressure = "MemoryPressure";
 
 // Reasons of the stack's conditions.
 inline constexpr std::string_view reason_all_tiers_serving = "AllTiersServing";
@@ -85,6 +86,10 @@ inline constexpr std::string_view reason_parked = "Parked";
 inline constexpr std::string_view reason_ready_tiers_parked = "ReadyTiersParked";
 inline constexpr std::string_view reason_memory_fits = "Fits";
 inline constexpr std::string_view reason_memory_unknown = "MemoryUnknown";
+inline constexpr std::string_view reason_memory_pressure = "MemoryPressure";
+inline constexpr std::string_view reason_memory_low = "MemoryLow";
+inline constexpr std::string_view reason_memory_available = "MemoryAvailable";
+inline constexpr std::string_view reason_not_measured = "NotMeasured";
 // As the plan's findings are called.
 inline constexpr std::string_view reason_combination_refused = "CombinationRefused";
 inline constexpr std::string_view reason_combination_unverified = "CombinationUnverified";

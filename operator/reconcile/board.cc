@@ -24,14 +24,22 @@ bool Board::same_for(const std::string& node, const Wish& a, const Wish& b) {
   auto of_a = a.profiles.find(node), of_b = b.profiles.find(node);
   bool profiles = (of_a == a.profiles.end()) == (of_b == b.profiles.end()) &&
                   (of_a == a.profiles.end() || of_a->second == of_b->second);
-  return requests && profiles;
+  auto tiers_of = [&](const Wish& wish) {
+    auto found = wish.tiers.find(node);
+    return found == wish.tiers.end() ? std::vector<PressureTier>{} : found->second;
+  };
+  std::vector<PressureTier> first = tiers_of(a), second = tiers_of(b);
+  bool tiers = std::equal(first.begin(), first.end(), second.begin(), second.end(),
+                          [](const auto& x, const auto& y) { return x.same_as(y); });
+  return requests && profiles && tiers;
 }
 
 std::set<std::string> Board::post(const api::NamespacedName& stack, std::vector<WindowRequest> requests,
-                                  std::map<std::string, api::NodeProfile> profiles) {
+                                  std::map<std::string, api::NodeProfile> profiles,
+                                  std::map<std::string, std::vector<PressureTier>> tiers) {
   std::lock_guard lock(mutex_);
   expected_.erase(stack);
-  Wish fresh{std::move(requests), std::move(profiles)};
+  Wish fresh{std::move(requests), std::move(profiles), std::move(tiers)};
   Wish& current = wishes_[stack];
   std::set<std::string> before = nodes_of(current), touched = before, after = nodes_of(fresh);
   touched.insert(after.begin(), after.end());
@@ -63,6 +71,36 @@ std::vector<WindowRequest> Board::requests_of(const std::string& node) const {
       if (request.node == node) requests.push_back(request);
   }
   return requests;
+}
+
+std::vector<PressureTier> Board::tiers_of(const std::string& node) const {
+  std::lock_guard lock(mutex_);
+  std::vector<PressureTier> tiers;
+  auto stacks = stacks_by_node_.find(node);
+  if (stacks == stacks_by_node_.end()) return tiers;
+  for (const auto& stack : stacks->second) {
+    auto wish = wishes_.find(stack);
+    if (wish == wishes_.end()) continue;
+    auto mine = wish->second.tiers.find(node);
+    if (mine != wish->second.tiers.end()) tiers.insert(tiers.end(), mine->second.begin(), mine->second.end());
+  }
+  return tiers;
+}
+
+std::set<api::NamespacedName> Board::press(const std::string& node, NodePressure pressure) {
+  std::lock_guard lock(mutex_);
+  auto [known, fresh] = pressures_.try_emplace(node);
+  // Before a node has said anything it counts as one that is not measured.
+  bool same = known->second == pressure;
+  known->second = std::move(pressure);
+  if (same && !fresh) return {};
+  auto stacks = stacks_by_node_.find(node);
+  return stacks == stacks_by_node_.end() ? std::set<api::NamespacedName>{} : stacks->second;
+}
+
+std::map<std::string, NodePressure> Board::pressures() const {
+  std::lock_guard lock(mutex_);
+  return pressures_;
 }
 
 api::NodeProfile Board::profile_of(const std::string& node) const {

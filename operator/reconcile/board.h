@@ -18,16 +18,24 @@ class Board {
  public:
   // Replaces what this stack wants. Answers with the nodes for which that made a difference.
   std::set<std::string> post(const api::NamespacedName& stack, std::vector<WindowRequest> requests,
-                             std::map<std::string, api::NodeProfile> profiles);
+                             std::map<std::string, api::NodeProfile> profiles,
+                             std::map<std::string, std::vector<PressureTier>> tiers = {});
   std::set<std::string> remove(const api::NamespacedName& stack) { return post(stack, {}, {}); }
 
   std::vector<WindowRequest> requests_of(const std::string& node) const;
   // The strictest of what the stacks declare for this node.
   api::NodeProfile profile_of(const std::string& node) const;
 
+  // The tiers of all stacks that have their place on this node.
+  std::vector<PressureTier> tiers_of(const std::string& node) const;
+
   // Replaces what this node answered. Answers with the stacks for which that made a difference.
   std::set<api::NamespacedName> answer(const std::string& node, std::map<std::string, Verdict> verdicts);
   std::map<std::string, Verdict> verdicts_for(const api::NamespacedName& stack) const;
+
+  // Replaces what this node said of its memory. Answers with the stacks for which that made a difference.
+  std::set<api::NamespacedName> press(const std::string& node, NodePressure pressure);
+  std::map<std::string, NodePressure> pressures() const;
 
   // The stacks that have not been looked at since this process began to lead: until none is left, no
   // window opens, as an older stack's wish may still be unknown.
@@ -38,6 +46,7 @@ class Board {
   struct Wish {
     std::vector<WindowRequest> requests;
     std::map<std::string, api::NodeProfile> profiles;
+    std::map<std::string, std::vector<PressureTier>> tiers;
   };
   std::set<std::string> nodes_of(const Wish& wish) const;
   static bool same_for(const std::string& node, const Wish& a, const Wish& b);
@@ -48,6 +57,7 @@ class Board {
   std::map<std::string, std::map<std::string, Verdict>> verdicts_;            // by node, then "namespace/pod"
   std::map<std::string, std::map<std::string, api::NamespacedName>> askers_;  // whose pod that is
   std::map<api::NamespacedName, std::map<std::string, Verdict>> verdicts_by_stack_;
+  std::map<std::string, NodePressure> pressures_;  // by node
   std::set<api::NamespacedName> expected_;
 };
 

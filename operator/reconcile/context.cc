@@ -1,9 +1,12 @@
 #include "reconcile/context.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
 #include "api/names.h"
+#include "base/bytes.h"
 #include "planner/spec_plan.h"
 #include "reconcile/images.h"
 
@@ -76,11 +79,34 @@ void take_plan(const planner::Plan& plan, const planner::TierPlan& planned, Tier
   bool fails = planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused;
   if (fails) context.cannot_run = verdict_on(plan, planned.name);
   if (planned.state != planner::TierState::Parked) return;
-  context.parked = verdict_on(plan, planned.name).message;
+  context.parked = {names::reason_parked, verdict_on(plan, planned.name).message};
+  context.wanted = false;
+}
+
+// As its node says; before that has said anything, as the status has it.
+void take_pressure(const Observed& observed, TierContext& context) {
+  if (!context.wanted || !context.node || !context.node->one()) return;
+  const std::string& node = context.node->one()->metadata.name;
+  auto told = observed.pressures.find(node);
+  std::string pod = api::NamespacedName{observed.stack->metadata.namespace_, context.pod_name()}.text();
+  bool pressed = told != observed.pressures.end()
+                     ? told->second.parked.contains(pod)
+                     : context.last && context.last->reason == names::reason_memory_pressure;
+  if (!pressed) return;
+  int64_t back = PressureThresholds{}.warn_available_bytes + context.claim.known_bytes();
+  context.parked = {
+      names::reason_memory_pressure,
+      fmt::format("node {} ran out of memory; it is started again when {} have been available there "
+                  "for a minute",
+                  node, format_gib(back))};
   context.wanted = false;
 }
 
 }  // namespace
+
+bool TierContext::pressed() const {
+  return parked && parked->reason == names::reason_memory_pressure;
+}
 
 bool TierContext::pod_is_ours() const {
   const api::OwnerReference* owner = pod->metadata.controller();
@@ -145,6 +171,7 @@ void StackContext::add_tiers() {
     }
     if (const planner::TierPlan* planned = plan->tier(name); planned && context.node)
       take_plan(*plan, *planned, context);
+    take_pressure(observed, context);
     if (context.node && context.node->one())
       context.rendered = render(observed, context, *context.node->one());
     if (context.rendered) context.image = look_at_image(observed, context, *context.node->one());

@@ -103,6 +103,22 @@ void note_profiles(const StackContext& stack, Decision& decision) {
       decision.profiles[match.one()->metadata.name] = stack.plan->node(match.entry->name)->profile;
 }
 
+void note_tiers(const StackContext& stack, Decision& decision) {
+  const api::ObjectMeta& meta = stack.observed.stack->metadata;
+  for (const auto& c : stack.tiers) {
+    if ((!c.wanted && !c.pressed()) || !c.node || !c.node->one()) continue;
+    PressureTier tier;
+    tier.pod = api::NamespacedName{meta.namespace_, c.pod_name()}.text();
+    tier.stack = meta.key();
+    tier.stack_created = meta.created;
+    tier.priority = c.tier->priority;
+    tier.order = c.order;
+    tier.holds_bytes = c.claim.known_bytes();
+    tier.parked = c.pressed();
+    decision.tiers[c.node->one()->metadata.name].push_back(std::move(tier));
+  }
+}
+
 void finish(const Observed& observed, Decision& decision) {
   const api::InferenceStack& stack = *observed.stack;
   decision.events = events_between(stack.status, decision.status);
@@ -193,6 +209,7 @@ Decision decide(const Observed& observed) {
   take(decision, step_pulls(context));
   step_services(context, decision);
   note_profiles(context, decision);
+  note_tiers(context, decision);
   if (!stack.metadata.has_finalizer(names::finalizer)) decision.actions.push_back(SetFinalizer{true});
   tell_learned(context, decision.status);
   auto tuned = tell_figures(context, decision.status);

@@ -19,6 +19,8 @@ struct Decision {
   std::vector<Event> events;
   // The profile that this stack declares for each Kubernetes node that it uses.
   std::map<std::string, api::NodeProfile> profiles;
+  // The tiers that have their place on each Kubernetes node, for the case that it runs out of memory.
+  std::map<std::string, std::vector<PressureTier>> tiers;
   api::StackStatus status;
   // When to look again although nothing changed; absent: settled until something does.
   std::optional<int64_t> retry_after_millis;

@@ -13,6 +13,21 @@ namespace {
 // How soon to look again when the world moved between deciding and acting.
 constexpr int64_t moved_millis = 50;
 
+// One that will not go gives nothing back, and nobody waits for it.
+PressureTier::Stage pressure_stage(const api::Pod& pod, const Now& now) {
+  using Stage = PressureTier::Stage;
+  if (!holds_memory(pod) || is_stuck(pod, now)) return Stage::Absent;
+  switch (stage_of(pod)) {
+    case PodStage::Loading:
+      return Stage::Loading;
+    case PodStage::Serving:
+    case PodStage::NotAnswering:
+      return Stage::Running;
+    default:
+      return Stage::Going;
+  }
+}
+
 }  // namespace
 
 NodeReconciler::NodeReconciler(Ports ports, Board& board, std::string leader)
@@ -71,9 +86,13 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   if (!board_.complete()) return {moved_millis, {}};
   if (Status fenced = fence(node); !fenced) return {{}, fenced.error()};
   NodeObserved seen = observe(node);
+  std::optional<int64_t> pressure_retry = look_at_pressure(seen);
   WindowDecision decision = decide_window(seen);
   for (const auto& stack : board_.answer(node, decision.verdicts)) ports_.wake_stack(stack);
   PassResult result{decision.retry_after_millis, {}};
+  if (pressure_retry)
+    result.retry_after_millis =
+        std::min(result.retry_after_millis.value_or(*pressure_retry), *pressure_retry);
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
     bool moved =
@@ -81,8 +100,40 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
     if (moved) result.retry_after_millis = moved_millis;
     if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
   }
-  if (decision.granted) return grant(seen, *decision.granted);
-  return result;
+  if (!decision.granted) return result;
+  PassResult granted = grant(seen, *decision.granted);
+  if (!granted.error && !granted.retry_after_millis) granted.retry_after_millis = pressure_retry;
+  return granted;
+}
+
+// Tells the stacks who is to be parked, and `observed` whether anything may be started.
+std::optional<int64_t> NodeReconciler::look_at_pressure(NodeObserved& observed) {
+  if (!ports_.memory) {
+    for (const auto& stack : board_.press(observed.node, {})) ports_.wake_stack(stack);
+    return std::nullopt;
+  }
+  PressureObserved pressure;
+  pressure.now = observed.now;
+  pressure.reading = ports_.memory->reading(observed.node);
+  pressure.tiers = board_.tiers_of(observed.node);
+  pressure.released = observed.given_back;
+  for (auto& tier : pressure.tiers)
+    for (const auto& pod : observed.pods)
+      if (pod->metadata.key().text() == tier.pod) tier.stage = pressure_stage(*pod, observed.now);
+  NodePressure told;
+  PressureDecision decision;
+  {
+    std::lock_guard lock(mutex_);
+    Memory& memory = memories_[observed.node];
+    pressure.memory = memory.pressure;
+    decision = decide_pressure(pressure);
+    memory.pressure = decision.memory;
+  }
+  told.level = decision.memory.level;
+  for (const auto& [pod, since] : decision.memory.parked) told.parked.insert(pod);
+  observed.pressure = told.level;
+  for (const auto& stack : board_.press(observed.node, std::move(told))) ports_.wake_stack(stack);
+  return decision.retry_after_millis;
 }
 
 // A patch of ours that was never answered may still be on its way. What it expects to find is changed, so

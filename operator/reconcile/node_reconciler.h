@@ -23,6 +23,7 @@ class NodeReconciler {
     Cache* cache = nullptr;
     std::function<Now()> clock;
     std::function<void(const api::NamespacedName& stack)> wake_stack;
+    const NodeMemory* memory = nullptr;  // null: no node has an agent
   };
   NodeReconciler(Ports ports, Board& board, std::string leader);
 
@@ -35,12 +36,14 @@ class NodeReconciler {
   struct Memory {
     BootMillis released = 0;
     std::vector<VanishedHold> vanished;
-    std::string boot_id;             // what vanished is gone for good when it changes
-    bool was_away = false;           // its kubelet, when last seen
+    std::string boot_id;    // what vanished is gone for good when it changes
+    bool was_away = false;  // its kubelet, when last seen
+    PressureMemory pressure;
     std::vector<PodRef> unanswered;  // let in, or told to drain, by a patch whose outcome is not known
   };
 
   NodeObserved observe(const std::string& node);
+  std::optional<int64_t> look_at_pressure(NodeObserved& observed);
   Status fence(const std::string& node);
   PassResult grant(const NodeObserved& seen, const WindowRequest& request);
   Result<bool> still_wanted(const WindowRequest& request);

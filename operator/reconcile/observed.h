@@ -38,6 +38,8 @@ struct Observed {
   // What the tiers were used for, by name, when there is something new to tell of that; absent: what was told
   // last stands.
   std::optional<std::map<std::string, tuning::Seen>> usage;
+  // What each node said of its memory last, by Kubernetes node; absent: nothing yet.
+  std::map<std::string, NodePressure> pressures;
   // What went wrong when we last acted for a tier, by tier name: a name that is taken, a refused pod.
   std::map<std::string, Verdict> refusals;
 };

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "engines/engine.h"
+#include "reconcile/pressure.h"
 #include "tuning/meter.h"
 
 namespace strix::reconcile {
@@ -92,6 +93,16 @@ class Cache {
   virtual std::vector<Shared<api::Pod>> pods_of_node(const std::string& kubernetes_node) const = 0;
   virtual std::vector<Shared<api::Node>> nodes() const = 0;
   virtual std::vector<Shared<api::Service>> services_of_stack(const api::NamespacedName& stack) const = 0;
+};
+
+// What the nodes' agents measured last. Thread-safe. A reading that crosses a threshold of
+// PressureThresholds, after which a parked tier would have room, or that comes after a silence wakes the
+// node's key.
+class NodeMemory {
+ public:
+  virtual ~NodeMemory() = default;
+  // Absent: nobody measures there.
+  virtual std::optional<NodeMemoryReading> reading(const std::string& kubernetes_node) const = 0;
 };
 
 class EventSink {

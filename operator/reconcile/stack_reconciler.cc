@@ -71,7 +71,8 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
 
   Observed observed = observe(std::move(stack), memory, now);
   Decision decision = decide(observed);
-  for (const auto& node : board_.post(name, decision.requests, decision.profiles)) ports_.wake_node(node);
+  for (const auto& node : board_.post(name, decision.requests, decision.profiles, decision.tiers))
+    ports_.wake_node(node);
   ports_.prober->watch(name, decision.targets);
   PassResult result = act(observed, decision, memory);
   if (auto left = memory.usage.due_in_millis(now.boot))
@@ -119,6 +120,7 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   memory.usage.fold(*observed.stack, observed.pods, observed.probes);
   if (memory.usage.due(now.boot)) observed.usage = memory.usage.seen();
   observed.verdicts = board_.verdicts_for(name);
+  observed.pressures = board_.pressures();
   std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
   for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
   read_api_keys(observed, memory);

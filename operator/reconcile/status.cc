@@ -31,7 +31,8 @@ struct Count {
   const api::TierStatus* first_held_back = nullptr;  // GivenUp or Quarantined
   const TierContext* first_refused = nullptr;        // by the plan
   const TierContext* first_short = nullptr;          // the first of these for want of memory
-  const TierContext* first_parked = nullptr;
+  const TierContext* first_parked = nullptr;         // by the plan
+  bool any_parked = false;
 };
 
 // What runs as it would be made now goes on, whatever a newer table or catalogue says.
@@ -61,7 +62,8 @@ Count count_tiers(const StackContext& stack) {
     if (refused && !count.first_refused) count.first_refused = &c;
     if (refused && !count.first_short && c.cannot_run->reason == names::reason_memory_short)
       count.first_short = &c;
-    if (c.parked && !count.first_parked) count.first_parked = &c;
+    count.any_parked = count.any_parked || c.parked;
+    if (c.parked && !c.pressed() && !count.first_parked) count.first_parked = &c;
     if (status.state == state::starting || status.state == state::warming_up) note(count.first_busy, &status);
     if (status.state == state::back_off) note(count.first_backoff, &status);
     if (status.state == state::stopping || status.state == state::draining)
@@ -98,7 +100,8 @@ Condition memory_condition(const StackContext& stack, const Count& count) {
     return condition(names::condition_memory_fits, false, names::reason_memory_short,
                      count.first_short->cannot_run->message);
   if (count.first_parked)
-    return condition(names::condition_memory_fits, false, names::reason_parked, *count.first_parked->parked);
+    return condition(names::condition_memory_fits, false, names::reason_parked,
+                     count.first_parked->parked->message);
   for (const auto& c : stack.tiers) {
     bool known = c.claim.gpu || c.claim.host_bytes.has_value();
     if (!c.wanted || known) continue;
@@ -109,6 +112,34 @@ Condition memory_condition(const StackContext& stack, const Count& count) {
     return unknown;
   }
   return condition(names::condition_memory_fits, true, names::reason_memory_fits, "");
+}
+
+// The worst of its nodes.
+Condition pressure_condition(const StackContext& stack) {
+  const PressureThresholds thresholds;
+  Condition worst = condition(names::condition_memory_pressure, false, names::reason_memory_available, "");
+  PressureLevel level = PressureLevel::None;
+  for (const auto& match : stack.nodes) {
+    if (!match.one()) continue;
+    const std::string& node = match.one()->metadata.name;
+    auto told = stack.observed.pressures.find(node);
+    PressureLevel here = told == stack.observed.pressures.end() ? PressureLevel::Unknown : told->second.level;
+    if (here == PressureLevel::Unknown && level == PressureLevel::None && worst.status == "False") {
+      worst = condition(names::condition_memory_pressure, false, names::reason_not_measured,
+                        fmt::format("nobody measures what is available on node {}", node));
+      worst.status = "Unknown";
+    }
+    if (here <= level) continue;
+    level = here;
+    bool acts = here == PressureLevel::Acting;
+    int64_t below = acts ? thresholds.act_available_bytes : thresholds.warn_available_bytes;
+    worst = condition(
+        names::condition_memory_pressure, true,
+        acts ? names::reason_memory_pressure : names::reason_memory_low,
+        fmt::format("node {} has less than {} available; {}", node, format_gib(below),
+                    acts ? "the tier of the lowest priority is parked" : "no tier is started there"));
+  }
+  return worst;
 }
 
 std::string_view held_back_reason(const api::TierStatus& tier) {
@@ -278,7 +309,7 @@ void complete_status(const StackContext& stack, api::StackStatus& status,
       suspended ? condition(names::condition_ready, true, names::reason_suspended, "no tier runs")
       : (all_serve || off) && !object.metadata.deleting()
           ? condition(names::condition_ready, true,
-                      count.first_parked ? names::reason_ready_tiers_parked : names::reason_all_tiers_serving,
+                      count.any_parked ? names::reason_ready_tiers_parked : names::reason_all_tiers_serving,
                       fmt::format("{} of {} tiers serve", count.ready, count.resident))
           : not_ready(stack, count, node);
   status.summary.ready = fmt::format("{}/{}", count.ready, count.resident);
@@ -297,6 +328,7 @@ void complete_status(const StackContext& stack, api::StackStatus& status,
   wanted.push_back(node);
   wanted.push_back(memory);
   if (tuned) wanted.push_back(std::move(*tuned));
+  wanted.push_back(pressure_condition(stack));
   put_conditions(object, stack.observed.now.wall, std::move(wanted), status);
 }
 
@@ -319,6 +351,10 @@ std::vector<Event> events_between(const api::StackStatus& before, const api::Sta
     figure_events(find_tier(before, tier.name), tier, events);
     tier_events(find_tier(before, tier.name), tier, events);
   }
+  std::string pressure = condition_reason(after, names::condition_memory_pressure);
+  if (!pressure.empty() && pressure != condition_reason(before, names::condition_memory_pressure))
+    events.push_back({true, pressure, "Watch",
+                      api::find_condition(after.conditions, names::condition_memory_pressure)->message});
   std::string stalled = condition_reason(after, names::condition_stalled);
   if (!stalled.empty() && stalled != condition_reason(before, names::condition_stalled)) {
     const Condition* why = api::find_condition(after.conditions, names::condition_stalled);

@@ -60,13 +60,14 @@ struct TierContext {
   ImageView image;                               // of a node that is known
   std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
   std::optional<Verdict> cannot_run;  // as the plan says: by its own numbers, or by its combination
-  std::optional<std::string> parked;  // the plan's sentence: it fits, but not beside those that come first
+  std::optional<Verdict> parked;      // by the plan, beside those that come first, or by its node's pressure
   std::vector<const TierContext*> predecessors;
   int order = 0;
   bool wanted = true;  // should be resident: activation Always, not parked, and the stack neither suspended
                        // nor deleted
 
   std::string pod_name() const { return observed->stack->metadata.name + "-" + tier->name; }
+  bool pressed() const;  // parked because its node ran out of memory
   bool pod_is_ours() const;
   bool pod_is_orphan() const;   // our labels, no controller
   bool pod_is_current() const;  // made from what would be rendered now; true while that is not known

@@ -295,10 +295,10 @@ TierOutcome step_up(const TierContext& c) {
 TierOutcome step_down(const TierContext& c, bool may_stop) {
   TierOutcome outcome = begin(c);
   std::string_view why = c.wanted   ? names::reason_replacing
-                         : c.parked ? names::reason_parked
+                         : c.parked ? std::string_view(c.parked->reason)
                                     : names::reason_stopped;
   if (!c.pod || !c.pod_is_ours()) {
-    say(c, outcome, c.parked ? state::parked : state::off, why, c.parked.value_or(""));
+    say(c, outcome, c.parked ? state::parked : state::off, why, c.parked ? c.parked->message : "");
     return outcome;
   }
   PodStage stage = stage_of(*c.pod);

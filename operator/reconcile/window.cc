@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "api/names.h"
+#include "base/bytes.h"
 #include "reconcile/pod_stage.h"
 
 namespace strix::reconcile {
@@ -129,12 +130,21 @@ std::optional<Verdict> vanished_verdict(const NodeObserved& observed, const Wind
   return std::nullopt;
 }
 
+// What is planned fits; what is measured says that it does not now.
+std::optional<Verdict> pressure_verdict(const NodeObserved& observed) {
+  if (observed.pressure < PressureLevel::Warning) return std::nullopt;
+  return Verdict{names::reason_memory_low,
+                 fmt::format("waits until node {} has had {} of memory available for a minute", observed.node,
+                             format_gib(PressureThresholds{}.warn_available_bytes))};
+}
+
 std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowRequest& request,
                                      const std::vector<planner::Entry>& held) {
   if (auto verdict = vanished_verdict(observed, request)) return verdict;
   if (auto verdict = unknown_verdict(observed)) return verdict;
   if (auto verdict = node_verdict(observed, request)) return verdict;
   if (auto verdict = stuck_verdict(observed, request)) return verdict;
+  if (auto verdict = pressure_verdict(observed)) return verdict;
   if (auto lack = planner::shortfall(observed.profile, held, request.tier, request.claim))
     return Verdict{std::string(names::reason_memory_short), lack->message};
   return std::nullopt;

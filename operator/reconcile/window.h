@@ -57,6 +57,7 @@ struct NodeObserved {
   BootMillis given_back = 0;  // the same, as far as this process saw it; 0: it did not
   BootMillis released = 0;    // when memory of a GPU tier was last given back here, as far as we know
   api::NodeProfile profile;
+  PressureLevel pressure = PressureLevel::Unknown;
 };
 
 // What a request is told when it is not let through: a reason and a sentence for the tier's status.

@@ -190,6 +190,7 @@ struct StackWorld {
   std::map<std::string, reconcile::ProbeReading> probes;  // by pod uid
   std::map<std::string, engines::Diagnosis> diagnoses;    // by pod uid
   std::map<std::string, reconcile::Verdict> verdicts, refusals;
+  std::map<std::string, reconcile::NodePressure> pressures;
   reconcile::Shared<planner::Plan> plan;  // null: of the spec and the built-in tables
   int versions = 100;
 
@@ -309,6 +310,7 @@ struct StackWorld {
     observed.diagnoses = diagnoses;
     observed.verdicts = verdicts;
     observed.refusals = refusals;
+    observed.pressures = pressures;
     observed.plan = plan;
     return observed;
   }

@@ -431,3 +431,19 @@ TEST_CASE("a pod that vanished with a claim that nobody can read is waited for")
   node.now.boot += 40'000;
   CHECK(granted(decide_window(node)) == "a");
 }
+
+TEST_CASE("on a node that is short of memory nothing is let in, and stops go on") {
+  NodeObserved node = quiet();
+  ask(node, Kind::Claim, "one", gpu_claim(200));
+  node.pressure = PressureLevel::Warning;
+  WindowDecision decision = decide_window(node);
+  REQUIRE(granted(decision).empty());
+  REQUIRE(told(decision, "one").reason == "MemoryLow");
+  ask(node, Kind::Stop, "two", gpu_claim(200));
+  REQUIRE(granted(decide_window(node)) == "two");
+  node.requests.pop_back();
+  for (PressureLevel level : {PressureLevel::Unknown, PressureLevel::None}) {
+    node.pressure = level;
+    REQUIRE(granted(decide_window(node)) == "one");
+  }
+}

@@ -37,6 +37,7 @@ Machine::Machine(Timeline& time, Story& story, ApiServer& server, const Plan& pl
   node.boot_id = "boot-1";
   node.images = images_.listed();
   server_.put_node(node);
+  has_agent_ = Random(plan.seed, name_ + " agent").chance(700);
 }
 
 EngineProcess* Machine::process_of(const std::string& uid) {

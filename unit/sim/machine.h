@@ -7,6 +7,7 @@
 #include <string>
 
 #include "probe/machine.h"
+#include "reconcile/pressure.h"
 #include "sim/api_server.h"
 #include "sim/image_store.h"
 #include "sim/plan.h"
@@ -48,7 +49,8 @@ class Machine {
   void reboot(int64_t millis);
   void stall(int64_t millis);
   void cordon(bool unschedulable);
-  void be_calm();  // from now on nothing goes wrong by itself
+  void take_memory(int64_t left_bytes, int64_t millis);  // by a process of nobody's
+  void be_calm();                                        // from now on nothing goes wrong by itself
 
   // --- what is true
   const std::string& name() const { return name_; }
@@ -58,10 +60,15 @@ class Machine {
   const EngineProcess* find(const std::string& uid) const;
   probe::Answer answer(const std::string& uid, probe::AskKind kind);
   bool silent(const std::string& uid) const;
+  bool down() const { return time_.boot() < down_until_; }
+
+  // What its agent does every second, where it has one. True: it measured something new.
+  bool measure();
+  std::optional<reconcile::NodeMemoryReading> measured() const { return reading_; }
 
  private:
-  bool down() const { return time_.boot() < down_until_; }
   EngineProcess* process_of(const std::string& uid);
+  int64_t available_bytes() const;
   void go_down(int64_t millis);
   void come_back();
   void post(bool ready, const std::string& message);
@@ -88,7 +95,9 @@ class Machine {
   BootMillis down_until_ = 0;
   int64_t epoch_ = 0;  // counts changes of the pool that others can measure
   int boots_ = 1, addresses_ = 0;
-  bool calm_ = false, lost_words_ = false;
+  bool calm_ = false, lost_words_ = false, has_agent_ = false;
+  int64_t foreign_bytes_ = 0;
+  std::optional<reconcile::NodeMemoryReading> reading_;
 };
 
 }  // namespace strix::sim

@@ -37,15 +37,17 @@ constexpr std::string_view defect_names[] = {"None",
                                              "ClaimsFirst",
                                              "MakesEvictablePods",
                                              "ForgetsStuck",
-                                             "OverlooksNode"};
+                                             "OverlooksNode",
+                                             "IgnoresPressure",
+                                             "ParksForever"};
 static_assert(std::size(defect_names) == static_cast<size_t>(Defect::Count));
 
 constexpr std::string_view trouble_names[] = {
-    "EditFraction", "EditImage",        "SwapFractions",    "EditContext",  "EditBack",       "SwitchTier",
-    "Suspend",      "DeleteBackground", "DeleteForeground", "DeleteOrphan", "ForceDeletePod", "DeletePod",
-    "ForeignPod",   "KillEngine",       "SilenceEngine",    "WedgeEngine",  "JamEngine",      "RebootNode",
-    "StallKubelet", "CordonNode",       "CrashOperator",    "LoseLease",    "SetClock",       "Sleep",
-    "BreakApi",     "StopWatch"};
+    "EditFraction", "EditImage",        "SwapFractions",    "EditContext",   "EditBack",       "SwitchTier",
+    "Suspend",      "DeleteBackground", "DeleteForeground", "DeleteOrphan",  "ForceDeletePod", "DeletePod",
+    "ForeignPod",   "KillEngine",       "SilenceEngine",    "WedgeEngine",   "JamEngine",      "RebootNode",
+    "StallKubelet", "CordonNode",       "TakeMemory",       "CrashOperator", "LoseLease",      "SetClock",
+    "Sleep",        "BreakApi",         "StopWatch"};
 static_assert(std::size(trouble_names) == static_cast<size_t>(Trouble::Count));
 
 api::NodeProfile machine(Random& dice) {
@@ -80,6 +82,7 @@ api::Tier tier(Random& dice, int number, int port, bool crowded) {
   tier.restart.max_backoff_seconds = static_cast<int>(dice.between(20, 60));
   tier.probe.startup_deadline_seconds = static_cast<int>(dice.between(90, 240));
   tier.drain_timeout_seconds = static_cast<int>(dice.between(5, 40));
+  if (dice.chance(500)) tier.priority = static_cast<int>(dice.between(0, 100));
   return tier;
 }
 

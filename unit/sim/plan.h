@@ -43,6 +43,8 @@ enum class Defect {
   MakesEvictablePods,      // pods do not tolerate a kubelet that stalls
   ForgetsStuck,            // a pod that does not go counts as gone after a while
   OverlooksNode,           // every node counts as Ready
+  IgnoresPressure,         // what a node's agent measures is not read
+  ParksForever,            // a node that ran short of memory counts as short ever after
   Count
 };
 std::string_view to_string(Defect defect);
@@ -68,6 +70,7 @@ enum class Trouble {
   RebootNode,
   StallKubelet,
   CordonNode,
+  TakeMemory,  // another process takes what is left of the node's memory, for a while
   CrashOperator,
   LoseLease,
   SetClock,   // the clock on the wall jumps, forward or back

@@ -29,6 +29,7 @@ Process::Process(World& world, std::string name, uint64_t seed, std::function<vo
       dice_(seed, name_ + " process"),
       queue_(kube::WorkqueueSettings{}),
       events_(world),
+      memory_(world),
       cache_(world, seed, name_, wakes()),
       cluster_(world, *this, name_, seed),
       prober_(world, seed, name_,
@@ -70,7 +71,19 @@ reconcile::StackReconciler::Ports Process::stack_ports() {
 
 reconcile::NodeReconciler::Ports Process::node_ports() {
   return {&defective_cluster_, &defective_cache_, [this] { return now(); },
-          [this](const auto& stack) { add(std::string(stack_prefix) + stack.text()); }};
+          [this](const auto& stack) { add(std::string(stack_prefix) + stack.text()); }, &memory_};
+}
+
+std::optional<reconcile::NodeMemoryReading> Process::Memory::reading(const std::string& node) const {
+  Machine* machine = world.machine(node);
+  if (!machine || world.defect == Defect::IgnoresPressure) return std::nullopt;
+  auto reading = machine->measured();
+  bool forgets = world.defect != Defect::ParksForever;
+  if (!reading || forgets) return reading;
+  int64_t low = reconcile::PressureThresholds{}.warn_available_bytes;
+  if (reading->available_bytes < low) short_once.insert(node);
+  if (short_once.contains(node)) reading->available_bytes = std::min(reading->available_bytes, low);
+  return reading;
 }
 
 Now Process::now() {

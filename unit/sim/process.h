@@ -33,6 +33,7 @@ class Process : public Host {
   void lose();  // the lease: writes are refused from now on, and the process ends
   void see_clocks() { now(); }
   void visit_all();  // every key once more, though nothing changed
+  void memory_measured(const std::string& node) { add("node/" + node); }
   bool idle() const { return passes_.empty() && !queue_.ready(); }
   int64_t passes_made() const { return passes_made_; }
 
@@ -61,6 +62,13 @@ class Process : public Host {
     World& world;
   };
 
+  struct Memory : reconcile::NodeMemory {
+    explicit Memory(World& w) : world(w) {}
+    std::optional<reconcile::NodeMemoryReading> reading(const std::string& node) const override;
+    World& world;
+    mutable std::set<std::string> short_once;
+  };
+
   World& world_;
   const std::string name_;
   std::function<void()> ended_;
@@ -69,6 +77,7 @@ class Process : public Host {
   kube::WorkqueueCore queue_;
   reconcile::Board board_;
   Events events_;
+  Memory memory_;
   LaggingCache cache_;
   SimCluster cluster_;
   SimProber prober_;

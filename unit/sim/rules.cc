@@ -30,6 +30,11 @@ const api::Tier* tier_of(const api::InferenceStack& stack, const std::string& na
   return nullptr;
 }
 
+bool says(const api::InferenceStack& stack, const std::string& tier, std::string_view reason) {
+  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(),
+                     [&](const auto& status) { return status.name == tier && status.reason == reason; });
+}
+
 std::string label_tier(const api::Pod& pod) {
   return pod.metadata.label(names::label_tier);
 }
@@ -167,6 +172,7 @@ void Rules::admitted(const api::Pod& pod, const Facts& facts) {
       machine && !machine->has_image(pod.image))
     fail("1 one load window per node", fmt::format("lets in {}, whose image {} is not on {}",
                                                    pod.metadata.key().text(), pod.image, machine->name()));
+  memory_free(pod);
   still_wanted(pod, facts);
   released_first(pod, facts);
   order_kept(pod);
@@ -203,6 +209,7 @@ void Rules::order_kept(const api::Pod& pod) {
     if (tier->start_after.empty() &&
         image_failed(node->selector.at("kubernetes.io/hostname"), engines::image_of(stack->spec, before)))
       continue;
+    if (says(*stack, name, names::reason_memory_pressure)) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
     bool served =
@@ -258,6 +265,9 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   if (!tier) return;
   const Life& life = lives_[before.metadata.uid];
   bool untouched = stack_edited_[stack->metadata.key()] < life.created_at && !stack->metadata.deleting();
+  // What its machine cannot hold any more is taken down whatever it does.
+  if (says(*stack, tier->name, names::reason_memory_pressure) || was_acting(before.node_name))
+    untouched = false;
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
   const Machine* machine = world_.machine(before.node_name);
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;

@@ -3,6 +3,7 @@
 // May not: be told why something was done, or forgive an operator what it could have known.
 //
 // Which rule is checked where:
+//   pressure          check_pressure (somebody is parked), admitted (nobody is started)
 //   1 load window     created (the gate), admitted and served (window_free), admitted (node_fit, stuck_free)
 //   2 ledger          check_memory, against what engines truly hold, whenever anything was written
 //   3 release first   admitted (released_first), claims (one in a pass)
@@ -58,9 +59,10 @@ class Rules {
 
   // `knows_since`: since when its informers have watched.
   void leader_changed(BootMillis knows_since);
-  void check_memory();   // after every step
-  void check_silence();  // now and then
-  void check_settled();  // at the end: everything runs, or its status names the wait
+  void check_memory();    // after every step
+  void check_silence();   // now and then
+  void check_pressure();  // whenever the machines' agents have measured
+  void check_settled();   // at the end: everything runs, or its status names the wait
 
  private:
   struct Life {  // of one pod
@@ -73,6 +75,8 @@ class Rules {
   void vanished_ended(const api::Pod& pod, const Machine& machine, BootMillis listed);
   void stuck_free(const api::Pod& pod, BootMillis listed);
   void node_fit(const api::Pod& pod);
+  void memory_free(const api::Pod& pod);
+  bool was_acting(const std::string& machine);  // a tier may have been parked there lately
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
   bool image_failed(const std::string& node, const std::string& image) const;
@@ -85,6 +89,11 @@ class Rules {
   void settled_stack(const api::InferenceStack& stack);
   bool excused(const api::InferenceStack& stack, const api::TierStatus& tier) const;
 
+  struct Low {  // of a machine's memory
+    BootMillis warned_since = 0, acting_since = 0, acted_at = 0;
+    int64_t running = 0;  // pods that could be parked
+  };
+
   static constexpr int64_t heard_of_nodes_millis = 20'000;  // a late watch, and a late request after it
 
   World& world_;
@@ -94,6 +103,7 @@ class Rules {
   std::map<std::string, BootMillis> image_failed_;  // by "node image"
   std::map<api::NamespacedName, BootMillis> stack_edited_;
   std::map<std::string, BootMillis> node_unfit_since_;  // not Ready, or cordoned
+  std::map<std::string, Low> low_;                      // by machine
   BootMillis leader_since_ = 0, knows_since_ = 0;
 };
 

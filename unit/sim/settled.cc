@@ -47,6 +47,13 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
     return std::any_of(before.begin(), before.end(),
                        [&](const auto& name) { return !runs(world_, stack, name); });
   }
+  if (status.reason == names::reason_memory_pressure) {
+    // Others have taken the room meanwhile.
+    const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
+    const Machine* machine = world_.machine(node->selector.at("kubernetes.io/hostname"));
+    int64_t room = reconcile::PressureThresholds{}.warn_available_bytes + planned.claim.known_bytes();
+    return machine->measured() && machine->measured()->available_bytes < room;
+  }
   if (status.reason == names::reason_parked) return planned.state == planner::TierState::Parked;
   if (status.reason != names::reason_memory_short) return false;
   if (planned.state == planner::TierState::Error || planned.state == planner::TierState::Refused) return true;
@@ -71,12 +78,13 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
   planner::Plan plan = planner::plan_of_spec(stack.spec);
   for (const auto& tier : stack.spec.tiers) {
     bool parked = plan.tier(tier.name)->state == planner::TierState::Parked;
-    bool wanted = tier.activation == api::Activation::Always && !stack.spec.suspend && !parked;
     bool running = runs(world_, stack, tier.name);
     auto status = std::find_if(stack.status.tiers.begin(), stack.status.tiers.end(),
                                [&](const auto& s) { return s.name == tier.name; });
     if (status == stack.status.tiers.end())
       return fail(rule, fmt::format("status of {} has nothing on {}", name, tier.name));
+    bool pressed = status->reason == names::reason_memory_pressure && excused(stack, *status);
+    bool wanted = tier.activation == api::Activation::Always && !stack.spec.suspend && !parked && !pressed;
     if ((status->state == "Ready") != (wanted && running))
       return fail("9 truth in status", fmt::format("{} of {} is {} in status, and {}", tier.name, name,
                                                    status->state, running ? "serves" : "does not serve"));

@@ -16,11 +16,12 @@ namespace {
 constexpr int64_t election_millis = 250;
 constexpr int64_t collector_millis_min = 30, collector_millis_max = 600;
 constexpr int64_t silence_look_millis = 2'500;
+constexpr int64_t measure_millis = 1'000;
 constexpr int64_t collector_look_millis = 1'500;
 constexpr int64_t calm_pace = 20;
 // Two start-up deadlines and the back-off between them, for each of a handful of tiers in a row.
 constexpr int64_t calm_millis_max = 45 * 60'000;
-constexpr int64_t quiet_millis = 5 * 60'000;  // longer than any back-off or deadline of a plan
+constexpr int64_t quiet_millis = 8 * 60'000;  // longer than any back-off, deadline or time of being parked
 constexpr int64_t hour_millis = 60 * 60'000;
 constexpr int64_t steps_max = 400'000;
 
@@ -35,6 +36,7 @@ class Run {
   void connect();
   void every(int64_t millis, std::function<void()> what);
   void collect_later();
+  void measure();
   bool advance(BootMillis until);  // false: a rule is broken
   bool settle();
   bool stay_settled();
@@ -65,6 +67,15 @@ void Run::collect_later() {
     collecting_ = false;
     if (world_.server.collect()) collect_later();
   });
+}
+
+void Run::measure() {
+  for (auto& machine : world_.machines) {
+    if (!machine.measure()) continue;
+    for (auto& replica : replicas_)
+      if (Process* process = replica->process()) process->memory_measured(machine.name());
+  }
+  world_.rules.check_pressure();
 }
 
 void Run::connect() {
@@ -165,6 +176,7 @@ Outcome Run::go() {
   every(election_millis, [this] { election_.look(); });
   every(collector_look_millis, [this] { collect_later(); });
   every(silence_look_millis, [this] { world_.rules.check_silence(); });
+  every(measure_millis, [this] { measure(); });
   troubles_.apply_stacks();
   for (const auto& incident : world_.plan.incidents)
     world_.time.after(incident.at_millis, [this, incident] { troubles_.befall(incident); });

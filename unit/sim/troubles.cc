@@ -1,6 +1,7 @@
 #include "sim/troubles.h"
 
 #include "api/names.h"
+#include "base/bytes.h"
 
 namespace strix::sim {
 
@@ -153,6 +154,8 @@ void Troubles::machines(const Incident& incident) {
   world_.actor = "machine";
   if (incident.trouble == Trouble::RebootNode) return machine.reboot(incident.millis + 2'000);
   if (incident.trouble == Trouble::StallKubelet) return machine.stall(incident.millis * 2);
+  if (incident.trouble == Trouble::TakeMemory)
+    return machine.take_memory((incident.amount % 10 < 7 ? 1 : 2) * gib, incident.millis * 6);
   machine.cordon(true);
   world_.time.after(incident.millis, [&machine] { machine.cordon(false); });
 }
@@ -241,6 +244,7 @@ void Troubles::befall(const Incident& incident) {
     case Trouble::RebootNode:
     case Trouble::StallKubelet:
     case Trouble::CordonNode:
+    case Trouble::TakeMemory:
       return machines(incident);
     default:
       return operators(incident);

@@ -1,0 +1,64 @@
+#include "api/names.h"
+#include "reconcile/pod_stage.h"
+#include "sim/rules.h"
+#include "sim/world.h"
+
+// What has to become of a machine that runs out of memory. Its own file, as nothing else needs its
+// bookkeeping.
+namespace strix::sim {
+
+namespace {
+
+const char* const rule = "pressure: a node that runs out of memory parks, and starts nothing";
+
+// Long enough to stop one tier: what it loads or drains, and a stop that is waited out.
+constexpr int64_t parked_millis = 300'000;
+
+}  // namespace
+
+void Rules::check_pressure() {
+  using reconcile::PodStage;
+  const reconcile::PressureThresholds thresholds;
+  BootMillis now = world_.time.boot();
+  for (const auto& machine : world_.machines) {
+    auto reading = machine.measured();
+    Low& low = low_[machine.name()];
+    if (reading && reading->available_bytes < thresholds.act_available_bytes) low.acted_at = now;
+    if (!reading || machine.down() || now < world_.api_down_until) {
+      low = {0, 0, low.acted_at, 0};
+      continue;
+    }
+    bool warned = reading->available_bytes < thresholds.warn_available_bytes;
+    if (!warned) low.warned_since = 0;
+    if (warned && low.warned_since == 0) low.warned_since = now;
+    int64_t running = 0;
+    bool held = false;  // by an orphan, which nobody can take down: nothing is stopped beside one that loads
+    for (const auto& [key, pod] : world_.server.pods.objects) {
+      PodStage stage = reconcile::stage_of(*pod);
+      bool runs = stage == PodStage::Loading || stage == PodStage::Serving || stage == PodStage::NotAnswering;
+      if (pod->node_name != machine.name()) continue;
+      held = held || (!pod->metadata.controller() && reconcile::holds_window(*pod));
+      if (runs && owner_of(*pod)) ++running;
+    }
+    bool acting = reading->available_bytes < thresholds.act_available_bytes && running > 0 && !held;
+    if (!acting || running < low.running || low.acting_since == 0) low.acting_since = acting ? now : 0;
+    low.running = running;
+    if (acting && now - std::max(low.acting_since, leader_since_) > parked_millis)
+      fail(rule, fmt::format("{} has had {} MiB available for {} s, and {} tiers run on", machine.name(),
+                             reading->available_bytes >> 20, (now - low.acting_since) / 1000, running));
+  }
+}
+
+bool Rules::was_acting(const std::string& machine) {
+  BootMillis acted = low_[machine].acted_at;
+  return acted != 0 && world_.time.boot() - acted < heard_of_nodes_millis;
+}
+
+void Rules::memory_free(const api::Pod& pod) {
+  BootMillis since = low_[reconcile::node_of(pod)].warned_since, now = world_.time.boot();
+  if (since != 0 && now - std::max(since, leader_since_) > heard_of_nodes_millis)
+    fail(rule, fmt::format("lets in {} on {}, which has been short of memory for {} s",
+                           pod.metadata.key().text(), reconcile::node_of(pod), (now - since) / 1000));
+}
+
+}  // namespace strix::sim
