@@ -48,6 +48,44 @@ def four():
         ns.wait_gone(seconds=120)
 
 
+FILLS = """settings:
+- where: {engine: vllm, accelerator: None}
+  topic: --kv-cache-memory-bytes
+  constants: {pinsKvCache: false}
+  source: this suite
+  date: "2026-11"
+"""
+
+
+@test("of an engine that fills its fraction by itself the second start is predicted, within 1 %, from what the first has taught", 600)
+def fraction():
+    small_node()
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "strix-capabilities", "namespace": "strix-system"},
+                "data": {"capabilities.yaml": FILLS}}
+    path = "/api/v1/namespaces/strix-system/configmaps/strix-capabilities"
+    API.apply(path, settings)
+    try:
+        with Operator("--capabilities-config-map", "strix-capabilities"), Namespace(API, "e2e-real-fraction") as ns:
+            ns.apply(real_stack("s", ns.name, [vllm_tier("one", 8001, memory={"gpuFraction": 0.2})]))
+            ns.wait_ready(seconds=START_SECONDS)
+            first = until("its cache is known", lambda: tier_status(ns.stack(), "one")["kv"]["tokens"], 30)
+            learned = until("it has taught", lambda: ns.stack()["status"]["learned"][0]["engine"]["bytes"], 30)
+
+            def predicted(milli, engine_bytes):
+                share = -(-(NODE_GIB << 30) * milli // 1000)
+                return (share - WEIGHTS - BLOCK_TOKENS * TOKEN_BYTES - engine_bytes) // TOKEN_BYTES
+
+            ns.edit("s", lambda spec: spec["tiers"][0].update(memory={"gpuFraction": 0.26}))
+            until("it is stopped", lambda: not serving(ns.pod("s-one")), 60)
+            ns.wait_ready(seconds=START_SECONDS)
+            second = until("its cache is known", lambda: (lambda kv: kv if kv != first else None)(tier_status(ns.stack(), "one")["kv"]["tokens"]), 30)
+            print(f"        fraction 0.20: {first} tokens, by the table of capabilities {predicted(200, 838 << 20)}; it takes {learned / 2**20:.0f} MiB "
+                  f"for itself; 0.26: {second} tokens, predicted {predicted(260, learned)}")
+            assert abs(second - predicted(260, learned)) <= second // 100, (second, learned)
+    finally:
+        API.delete(path)
+
+
 @test("the same four as plain Deployments start together, and the kernel kills one for the memory that both had counted on", 600)
 def deployments():
     small_node()
@@ -108,6 +146,44 @@ def starts():
             ns.wait_gone(seconds=120)
             assert not ns.pods()
     print(f"        seconds: {' '.join(f'{t:.0f}' for t in took)}")
+
+
+@test(f"and so do {ROUNDS} of {ROUNDS} in which a process of a random tier is killed at a random moment", 500 * ROUNDS)
+def starts_with_a_kill():
+    small_node()
+    rng = random.Random(6)
+    with Operator(), Namespace(API, "e2e-kills") as ns:
+        for _ in range(ROUNDS):
+            begun = time.monotonic()
+            with Recording(API, pods_path(ns.name)) as seen:
+                ns.apply(four_tiers(ns.name))
+                time.sleep(rng.uniform(3, 60))
+                victims = until("something runs", lambda: [(n, pid, comm) for n, p in ns.pods().items() for pid, comm in processes(p, 64).items()])
+                victim, pid, comm = rng.choice(victims)
+                after = time.monotonic() - begun
+                os.kill(pid, signal.SIGKILL)
+                until("the kill is noticed", lambda: tier_status(ns.stack(), victim[2:]).get("restarts"), 120)
+                ready = ns.wait_ready(seconds=3 * START_SECONDS)
+                one_at_a_time(seen)
+            status = tier_status(ready, victim[2:])
+            print(f"        {victim} ({comm}) after {after:.0f} s: {status['lastFailure']['class']}, Ready after {time.monotonic() - begun:.0f} s")
+            for tier in ready["status"]["tiers"]:
+                assert tier["state"] == "Ready", tier
+                assert tier["name"] == victim[2:] or not tier.get("restarts"), tier
+            ns.delete()
+            ns.wait_gone(seconds=120)
+
+
+def one_at_a_time(seen):
+    """From the watch alone: nobody was let in while another that had been let in neither served yet nor had gone."""
+    loading = {}
+    for when, kind, pod in seen.events:
+        uid = pod["metadata"]["uid"]
+        if kind == "DELETED" or serving(pod) or pod["status"].get("phase") in ("Succeeded", "Failed"):
+            loading.pop(uid, None)
+        elif not gated(pod) and not any(c["type"] == SERVING for c in pod["status"].get("conditions", [])):
+            loading[uid] = pod["metadata"]["name"]
+        assert len(loading) <= 1, (when, loading)
 
 
 @test("a tier that is stopped in the middle of its load keeps the window shut until it is truly gone", 900)

@@ -35,6 +35,26 @@ def failures():
     assert not wrong, "\n        ".join(wrong)
 
 
+@test("a context for which the cache is too small is tried again with the length that the engine estimates, and serves", 600)
+def context_too_large():
+    small_node()
+    with Operator(), Namespace(API, "e2e-real-context") as ns:
+        # Half of its KV heads are told, so each token takes twice of what the plan counts with.
+        tier = vllm_tier("one", 8001, "auto", facts=False, memory={"kvCache": "64Mi"})
+        tier["model"]["facts"] = {**FACTS, "kvHeads": KV_HEADS // 2}
+        ns.apply(real_stack("s", ns.name, [tier]))
+        status = wait_tier(ns, "one", "ContextTooLarge", lambda t: t.get("lastFailure", {}).get("class") == "ContextTooLarge", 200)
+        print(f"        {status['lastFailure']['message']}")
+        estimate = int(re.search(r"says that (\d+) tokens fit", status["lastFailure"]["message"]).group(1))
+        fits = estimate // 1024 * 1024
+        assert f"{estimate} tokens fit" in describe(ns)
+        ready = wait_tier(ns, "one", "Ready", lambda t: t["state"] == "Ready")
+        assert ready["contextLength"] == fits and ready["restarts"] == 1, (ready, estimate)
+        served = json.loads(ask((ns.pod("s-one")["status"]["podIP"], 8001), "/v1/models")[1])["data"][0]["max_model_len"]
+        assert served == fits, (served, estimate)
+        print(f"        refused {ns.stack()['status']['learned'][0]['context']['refused']}, serves {served}")
+
+
 @test("an engine whose core or worker is killed ends, by itself and with exit code 0 where it served, and comes back", 900)
 def killed():
     small_node()
