@@ -47,6 +47,21 @@ install_api() { # the CRD, and the account with its rights
   kc apply --server-side --force-conflicts -k "$ROOT/manifests" >/dev/null
 }
 
+# What an earlier run that was interrupted left in the cluster: any operator that starts would go on with it. None runs
+# now, so nobody else takes the finalizers away.
+clear_leftovers() {
+  local namespace name
+  kc uncordon -l kubernetes.io/hostname >/dev/null 2>&1
+  kc delete inferencestacks -A --all --wait=false >/dev/null 2>&1
+  kc get inferencestacks -A --no-headers -o custom-columns=:metadata.namespace,:metadata.name 2>/dev/null |
+    while read -r namespace name; do
+      say "taking away the stack $namespace/$name that an earlier run left"
+      kc -n "$namespace" patch inferencestack "$name" --type merge -p '{"metadata":{"finalizers":null}}' >/dev/null </dev/null
+    done
+  kc delete pods -A -l inference.strix.dev/stack --timeout=90s >/dev/null 2>&1
+  return 0
+}
+
 operator_kubeconfig() { # a kubeconfig with the service account's own token
   local token
   token=$(kc -n strix-system create token strix-operator --duration=24h)
