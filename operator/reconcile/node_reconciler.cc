@@ -117,9 +117,14 @@ std::optional<int64_t> NodeReconciler::look_at_pressure(NodeObserved& observed) 
   pressure.reading = ports_.memory->reading(observed.node);
   pressure.tiers = board_.tiers_of(observed.node);
   pressure.released = observed.given_back;
-  for (auto& tier : pressure.tiers)
-    for (const auto& pod : observed.pods)
-      if (pod->metadata.key().text() == tier.pod) tier.stage = pressure_stage(*pod, observed.now);
+  for (auto& tier : pressure.tiers) {
+    for (const auto& pod : observed.pods) {
+      // What an earlier stack left running is not this one's to stop, and nothing that would be waited for.
+      const api::OwnerReference* owner = pod->metadata.controller();
+      bool its = pod->metadata.key().text() == tier.pod && owner && owner->name == tier.stack.name;
+      if (its) tier.stage = pressure_stage(*pod, observed.now);
+    }
+  }
   NodePressure told;
   PressureDecision decision;
   {

@@ -266,7 +266,8 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   const Life& life = lives_[before.metadata.uid];
   bool untouched = stack_edited_[stack->metadata.key()] < life.created_at && !stack->metadata.deleting();
   // What its machine cannot hold any more is taken down whatever it does.
-  if (says(*stack, tier->name, names::reason_memory_pressure) || was_acting(before.node_name))
+  if (says(*stack, tier->name, names::reason_memory_pressure) ||
+      acted_since(before.node_name, life.created_at))
     untouched = false;
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
   const Machine* machine = world_.machine(before.node_name);

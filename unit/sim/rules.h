@@ -76,7 +76,7 @@ class Rules {
   void stuck_free(const api::Pod& pod, BootMillis listed);
   void node_fit(const api::Pod& pod);
   void memory_free(const api::Pod& pod);
-  bool was_acting(const std::string& machine);  // a tier may have been parked there lately
+  bool acted_since(const std::string& machine, BootMillis since);  // a tier may have been parked there
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
   bool image_failed(const std::string& node, const std::string& image) const;

@@ -49,9 +49,9 @@ void Rules::check_pressure() {
   }
 }
 
-bool Rules::was_acting(const std::string& machine) {
+bool Rules::acted_since(const std::string& machine, BootMillis since) {
   BootMillis acted = low_[machine].acted_at;
-  return acted != 0 && world_.time.boot() - acted < heard_of_nodes_millis;
+  return acted != 0 && acted >= since;
 }
 
 void Rules::memory_free(const api::Pod& pod) {
