@@ -32,10 +32,10 @@ const std::vector<FailureRow> rows = {
      "vllm/v1/core/kv_cache_utils.py at 61e632aea15f"},
     {Engine::Vllm, "ContextBeyondModel",
      "User-specified max_model_len ({context}) is greater than the derived max_model_len "
-     "(max_position_embeddings={most}",
+     "(max_position_embeddings={context_max_tokens}",
      Treatment::GiveUp,
-     "contextLength {context} is more than the {most} tokens that the model was trained for; lower it, or "
-     "set model.ropeScaling",
+     "contextLength {context} is more than the {context_max_tokens} tokens that the model was trained for; "
+     "lower it, or set model.ropeScaling",
      "vllm/config/model.py; recorded: 0.32.0"},
     {Engine::Vllm, "StartupBudgetExceeded",
      "Free memory on device...({free}/{gpu_total_gib} GiB) on startup is less than desired GPU memory "
@@ -225,13 +225,20 @@ std::optional<Captures> match(std::string_view line, std::string_view pattern) {
   return captures;
 }
 
+// vLLM counts some tokens as 32768.0.
+std::string_view told(std::string_view name, std::string_view capture) {
+  if (name.ends_with("_tokens") && capture.ends_with(".0")) capture.remove_suffix(2);
+  return capture;
+}
+
 std::string filled(std::string_view message, const Captures& captures) {
   std::string text;
   while (!message.empty()) {
     Piece piece = next_piece(message);
     text += piece.literal;
     if (piece.gap) text += "...";
-    if (auto found = captures.find(piece.capture); found != captures.end()) text += found->second;
+    if (auto found = captures.find(piece.capture); found != captures.end())
+      text += told(found->first, found->second);
   }
   return text;
 }

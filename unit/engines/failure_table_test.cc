@@ -63,7 +63,7 @@ const std::vector<Case> cases = {
      "  Value error, User-specified max_model_len (65536) is greater than the derived max_model_len "
      "(max_position_embeddings=32768.0 or model_max_length=None in model's config.json).",
      "ContextBeyondModel",
-     "contextLength 65536 is more than the 32768.0 tokens that the model was trained for; lower it, or set "
+     "contextLength 65536 is more than the 32768 tokens that the model was trained for; lower it, or set "
      "model.ropeScaling",
      Treatment::GiveUp},
     {Engine::Vllm,
