@@ -168,6 +168,7 @@ void StackContext::add_tiers() {
       if (reading != observed.probes.end()) context.probe = &reading->second;
       auto diagnosis = observed.diagnoses.find(context.pod->metadata.uid);
       if (diagnosis != observed.diagnoses.end()) context.diagnosis = &diagnosis->second;
+      context.log_awaited = observed.logs_awaited.contains(context.pod->metadata.uid);
     }
     if (const planner::TierPlan* planned = plan->tier(name); planned && context.node)
       take_plan(*plan, *planned, context);

@@ -127,10 +127,8 @@ bool is_known_total(const planner::TierPlan& planned, int64_t measured_bytes) {
 }
 
 std::string context_way_out(const api::Tier& tier, int64_t planned_tokens, int64_t estimate_tokens) {
-  api::LearnedContext learned{.refused_tokens = planned_tokens,
-                              .refusals = 1,
-                              .estimate_tokens = estimate_tokens,
-                              .inputs = {}};
+  api::LearnedContext learned{
+      .refused_tokens = planned_tokens, .refusals = 1, .estimate_tokens = estimate_tokens, .inputs = {}};
   if (auto tokens = planner::smaller_context_tokens(tier, learned, planned_tokens))
     return fmt::format("it is planned again with {}", *tokens);
   std::string more = tier.kv_cache_bytes       ? "raise memory.kvCache"

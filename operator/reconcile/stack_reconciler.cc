@@ -13,6 +13,7 @@ namespace strix::reconcile {
 namespace {
 
 constexpr int64_t refusal_millis = 30'000;
+constexpr int64_t log_patience_millis = 60'000;  // with a kubelet that does not give a log
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -30,6 +31,19 @@ std::string service_object(const std::string& name) {
 
 Error in_context(const Error& error, std::string_view verb, const std::string& object) {
   return error.wrap(fmt::format("{} {}", verb, object));
+}
+
+// The pod is kept until then: nobody could say later what its log would have told.
+bool may_be_read_later(const Error& error) {
+  switch (error.kind) {
+    case ErrorKind::Throttled:
+    case ErrorKind::Timeout:
+    case ErrorKind::Unreachable:
+    case ErrorKind::Unavailable:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -146,8 +160,8 @@ Shared<planner::Plan> StackReconciler::plan_of(const api::InferenceStack& stack,
   return memory.plan;
 }
 
-// Once for each pod that ended without our asking. A log that cannot be read is one that says nothing: the
-// exit code is known, and waiting would not bring more.
+// Once for each pod that ended without our asking. A log that cannot be read for a while is one that says
+// nothing: the exit code is known.
 void StackReconciler::read_logs(Observed& observed, Memory& memory) {
   const api::InferenceStack& stack = *observed.stack;
   std::map<std::string, std::optional<engines::Diagnosis>> known;
@@ -163,11 +177,18 @@ void StackReconciler::read_logs(Observed& observed, Memory& memory) {
         known[uid] = kept->second;
       } else {
         auto text = ports_.cluster->read_log(pod->metadata.key());
+        BootMillis now = observed.now.boot, asked = memory.logs_asked.try_emplace(uid, now).first->second;
+        if (!text && may_be_read_later(text.error()) && now - asked < log_patience_millis) {
+          observed.logs_awaited.insert(uid);
+          continue;
+        }
         known[uid] = text ? engines::diagnose(tier.engine, *text) : std::nullopt;
       }
       if (known[uid]) observed.diagnoses[uid] = *known[uid];
     }
   }
+  std::erase_if(memory.logs_asked,
+                [&](const auto& entry) { return !observed.logs_awaited.contains(entry.first); });
   memory.diagnoses = std::move(known);
 }
 

@@ -57,6 +57,7 @@ class StackReconciler {
     std::map<std::string, std::string> api_keys;  // by pod uid
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
+    std::map<std::string, BootMillis> logs_asked;  // by pod uid: when its log was first asked for, in vain
     Shared<planner::Plan> plan;  // of this generation of this object, by this table
     Shared<planner::CapabilityTable> plan_table;
     std::string plan_uid;

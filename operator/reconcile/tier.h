@@ -53,6 +53,7 @@ struct TierContext {
   Shared<api::Pod> pod;                      // of that name; may be somebody else's
   const ProbeReading* probe = nullptr;
   const engines::Diagnosis* diagnosis = nullptr;  // of an ended pod's log
+  bool log_awaited = false;                       // it could not be read yet
   planner::Claim claim;
   bool resident = false;  // the plan has it run, and `claim` is what it then holds
   planner::Effective effective;

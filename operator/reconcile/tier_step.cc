@@ -17,6 +17,8 @@ namespace strix::reconcile {
 
 namespace {
 
+constexpr int64_t log_again_millis = 1'000;
+
 std::string_view state_of(const Verdict& verdict) {
   if (verdict.reason == names::reason_given_up) return state::given_up;
   return verdict.reason == names::reason_quarantined ? state::quarantined : state::waiting;
@@ -176,6 +178,13 @@ std::string gpu_memory_text(const planner::TierPlan& planned, int64_t measured_b
 TierOutcome ended(const TierContext& c) {
   TierOutcome outcome = begin(c);
   api::Failure found = failure_of(*c.pod, c.diagnosis);
+  // Counted once it is known what it was: a GPU fault is not to be taken for something that may be tried
+  // again.
+  if (c.log_awaited) {
+    say(c, outcome, state::back_off, found.failure_class, found.message + "; its log is being read");
+    look_again(outcome, log_again_millis);
+    return outcome;
+  }
   if (back_off_state(found.failure_class) == state::waiting && c.node && c.node->entry)
     found.message += "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
   if (auto estimate = context_estimate(found, c.diagnosis))

@@ -5,6 +5,7 @@
 
 #include <list>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -191,6 +192,7 @@ struct StackWorld {
   std::map<std::string, engines::Diagnosis> diagnoses;    // by pod uid
   std::map<std::string, reconcile::Verdict> verdicts, refusals;
   std::map<std::string, reconcile::NodePressure> pressures;
+  std::set<std::string> logs_awaited;     // by pod uid
   reconcile::Shared<planner::Plan> plan;  // null: of the spec and the built-in tables
   int versions = 100;
 
@@ -311,6 +313,7 @@ struct StackWorld {
     observed.verdicts = verdicts;
     observed.refusals = refusals;
     observed.pressures = pressures;
+    observed.logs_awaited = logs_awaited;
     observed.plan = plan;
     return observed;
   }

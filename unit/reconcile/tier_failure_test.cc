@@ -55,6 +55,25 @@ TEST_CASE("a pod that ended is counted once, told, waited for, and then made aga
   CHECK(again.status.consecutive_failures == 1);
 }
 
+TEST_CASE("a pod whose log could not be read yet is not counted, and not made again before it is") {
+  StackWorld world(1);
+  const api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+  world.logs_awaited = {pod.metadata.uid};
+  for (int i = 0; i < 30; ++i) {
+    TierOutcome waits = pass(world);
+    CHECK(waits.actions.empty());
+    CHECK(waits.retry_after_millis == 1'000);
+    CHECK(waits.status.state == "BackOff");
+    CHECK_FALSE(waits.status.last_failure);
+    world.tick(1'000);
+  }
+  world.logs_awaited.clear();
+  world.diagnoses[pod.metadata.uid] =
+      *engines::diagnose(api::Engine::Vllm, "Memory access fault by GPU node-1");
+  CHECK(pass(world).status.last_failure->failure_class == "GpuFault");
+  CHECK(pass(world).status.state == "Quarantined");
+}
+
 TEST_CASE("a failed pod of an outdated template is replaced at once") {
   StackWorld world(1);
   world.add_pod("one", PodStage::Ended, noon - 1'000);

@@ -284,7 +284,9 @@ Result<std::string> SimCluster::read_log(const api::NamespacedName& name) {
   return exchange<std::string>(false, "", [&world = world_, name]() -> Result<std::string> {
     Shared<api::Pod> pod = world.server.pods.find(name);
     if (!pod || pod->node_name.empty()) return Error{ErrorKind::NotFound, name.text() + " has no log", 0};
-    return std::string("INFO loading\n");
+    Machine* machine = world.machine(pod->node_name);
+    const EngineProcess* process = machine ? machine->find(pod->metadata.uid) : nullptr;
+    return "INFO loading\n" + (process ? process->last_words : "");
   });
 }
 

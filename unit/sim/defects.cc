@@ -149,6 +149,7 @@ Result<std::vector<api::Pod>> DefectiveCluster::read_admitted_pods(const std::st
 }
 
 Result<std::string> DefectiveCluster::read_log(const api::NamespacedName& pod) {
+  if (world_.defect == Defect::IgnoresFaults) return std::string();
   return inner_.read_log(pod);
 }
 

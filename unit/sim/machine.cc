@@ -11,7 +11,7 @@ namespace strix::sim {
 namespace {
 
 constexpr const char* hostname_label = "kubernetes.io/hostname";
-constexpr int killed = 137;
+constexpr int killed = 137, gpu_fault = 134;
 
 bool serves(const api::Pod& pod) {
   const api::PodCondition* serving = pod.condition(names::readiness_gate);
@@ -247,6 +247,13 @@ void Machine::silence(const std::string& uid, int64_t millis) {
   story_.tell(name_, "the engine of {} falls silent for {} ms", process->pod.text(), millis);
   process->silent_since = time_.boot();
   process->silent_until = time_.boot() + millis;
+}
+
+void Machine::fault_gpu(const std::string& uid) {
+  EngineProcess* process = process_of(uid);
+  if (!process || process->dead || !process->spec.gpu) return;
+  process->last_words = "Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f.\n";
+  die(uid, gpu_fault, "its GPU faulted");
 }
 
 void Machine::wedge(const std::string& uid) {

@@ -24,6 +24,7 @@ struct EngineProcess {
   BootMillis listens_at = 0, healthy_at = never, warm_at = never, dies_at = never;
   BootMillis silent_since = 0, silent_until = 0, busy_until = 0, died_at = 0, holds_until = 0;
   int exit_code = 0;
+  std::string last_words;  // in its log
   int64_t leak_millis = 0, epoch = 0;
   BootMillis jammed_until = 0;  // in the driver: not even SIGKILL ends it
   bool ignores_term = false, terminated = false, dead = false, wedged = false;
@@ -45,6 +46,7 @@ class Machine {
   void kill(const std::string& uid, int exit_code);
   void silence(const std::string& uid, int64_t millis);
   void wedge(const std::string& uid);
+  void fault_gpu(const std::string& uid);
   void jam(const std::string& uid, int64_t millis);
   void reboot(int64_t millis);
   void stall(int64_t millis);

@@ -38,16 +38,18 @@ constexpr std::string_view defect_names[] = {"None",
                                              "MakesEvictablePods",
                                              "ForgetsStuck",
                                              "OverlooksNode",
+                                             "IgnoresFaults",
                                              "IgnoresPressure",
                                              "ParksForever"};
 static_assert(std::size(defect_names) == static_cast<size_t>(Defect::Count));
 
 constexpr std::string_view trouble_names[] = {
-    "EditFraction", "EditImage",        "SwapFractions",    "EditContext",   "EditBack",       "SwitchTier",
-    "Suspend",      "DeleteBackground", "DeleteForeground", "DeleteOrphan",  "ForceDeletePod", "DeletePod",
-    "ForeignPod",   "KillEngine",       "SilenceEngine",    "WedgeEngine",   "JamEngine",      "RebootNode",
-    "StallKubelet", "CordonNode",       "TakeMemory",       "CrashOperator", "LoseLease",      "SetClock",
-    "Sleep",        "BreakApi",         "StopWatch"};
+    "EditFraction",   "EditImage",  "SwapFractions",    "EditContext",      "EditBack",
+    "SwitchTier",     "Suspend",    "DeleteBackground", "DeleteForeground", "DeleteOrphan",
+    "ForceDeletePod", "DeletePod",  "ForeignPod",       "KillEngine",       "SilenceEngine",
+    "WedgeEngine",    "FaultGpu",   "JamEngine",        "RebootNode",       "StallKubelet",
+    "CordonNode",     "TakeMemory", "CrashOperator",    "LoseLease",        "SetClock",
+    "Sleep",          "BreakApi",   "StopWatch"};
 static_assert(std::size(trouble_names) == static_cast<size_t>(Trouble::Count));
 
 api::NodeProfile machine(Random& dice) {

@@ -43,6 +43,7 @@ enum class Defect {
   MakesEvictablePods,      // pods do not tolerate a kubelet that stalls
   ForgetsStuck,            // a pod that does not go counts as gone after a while
   OverlooksNode,           // every node counts as Ready
+  IgnoresFaults,           // a log that tells of a faulted GPU is not read
   IgnoresPressure,         // what a node's agent measures is not read
   ParksForever,            // a node that ran short of memory counts as short ever after
   Count
@@ -66,6 +67,7 @@ enum class Trouble {
   KillEngine,      // dies by itself
   SilenceEngine,   // stops answering for a while
   WedgeEngine,     // stops answering for good, and runs on
+  FaultGpu,        // dies of the GPU, and says so in its log
   JamEngine,       // the same, and not even SIGKILL ends it, for minutes or until the machine reboots
   RebootNode,
   StallKubelet,

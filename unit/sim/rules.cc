@@ -173,6 +173,7 @@ void Rules::admitted(const api::Pod& pod, const Facts& facts) {
     fail("1 one load window per node", fmt::format("lets in {}, whose image {} is not on {}",
                                                    pod.metadata.key().text(), pod.image, machine->name()));
   memory_free(pod);
+  fault_kept(pod);
   still_wanted(pod, facts);
   released_first(pod, facts);
   order_kept(pod);
@@ -210,6 +211,7 @@ void Rules::order_kept(const api::Pod& pod) {
         image_failed(node->selector.at("kubernetes.io/hostname"), engines::image_of(stack->spec, before)))
       continue;
     if (says(*stack, name, names::reason_memory_pressure)) continue;
+    if (tier->start_after.empty() && quarantined(*stack, before)) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
     bool served =
@@ -270,6 +272,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
       acted_since(before.node_name, life.created_at))
     untouched = false;
   if (stage == PodStage::Ended && untouched) back_off_kept(before, *tier);
+  if (stage == PodStage::Ended && untouched) fault_read(before, *stack);
   const Machine* machine = world_.machine(before.node_name);
   const EngineProcess* process = machine ? machine->find(before.metadata.uid) : nullptr;
   // A jump of the clock that is shorter than that counts as none.

@@ -76,6 +76,9 @@ class Rules {
   void stuck_free(const api::Pod& pod, BootMillis listed);
   void node_fit(const api::Pod& pod);
   void memory_free(const api::Pod& pod);
+  void fault_kept(const api::Pod& pod);
+  void fault_read(const api::Pod& pod, const api::InferenceStack& stack);
+  bool quarantined(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool acted_since(const std::string& machine, BootMillis since);  // a tier may have been parked there
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);

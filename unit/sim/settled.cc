@@ -47,6 +47,7 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
     return std::any_of(before.begin(), before.end(),
                        [&](const auto& name) { return !runs(world_, stack, name); });
   }
+  if (status.state == "Quarantined") return quarantined(stack, *tier);
   if (status.reason == names::reason_memory_pressure) {
     // Others have taken the room meanwhile.
     const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
@@ -94,7 +95,8 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
                                     status->reason, status->message));
     bool outdated = status->message.starts_with("serves on as it was before the change");
     auto state = plan.tier(tier.name)->state;
-    if (outdated && state != planner::TierState::Error && state != planner::TierState::Refused)
+    if (outdated && !quarantined(stack, tier) && state != planner::TierState::Error &&
+        state != planner::TierState::Refused)
       return fail(rule, fmt::format("{} of {} was not replaced: {}", tier.name, name, status->message));
     all_run = all_run && (!wanted || (running && !outdated));
   }

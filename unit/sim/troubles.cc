@@ -140,6 +140,8 @@ void Troubles::pods(const Incident& incident) {
     machine->kill(victim->metadata.uid, incident.amount % 3 == 0 ? 0 : incident.amount % 3 == 1 ? 1 : 137);
   } else if (machine && incident.trouble == Trouble::WedgeEngine) {
     machine->wedge(victim->metadata.uid);
+  } else if (machine && incident.trouble == Trouble::FaultGpu) {
+    machine->fault_gpu(victim->metadata.uid);
   } else if (machine && incident.trouble == Trouble::JamEngine) {
     machine->jam(victim->metadata.uid, incident.millis * 8);
     // Somebody notices.
@@ -239,6 +241,7 @@ void Troubles::befall(const Incident& incident) {
     case Trouble::KillEngine:
     case Trouble::SilenceEngine:
     case Trouble::WedgeEngine:
+    case Trouble::FaultGpu:
     case Trouble::JamEngine:
       return pods(incident);
     case Trouble::RebootNode:

@@ -1,0 +1,61 @@
+#include "api/names.h"
+#include "reconcile/failure.h"
+#include "reconcile/pod_stage.h"
+#include "sim/rules.h"
+#include "sim/world.h"
+
+// What faulted the GPU is not tried again until a person says so: a second time may cost the machine.
+namespace strix::sim {
+
+namespace {
+
+const char* const rule = "8 a GPU fault is not tried again";
+constexpr std::string_view gpu_fault = "GpuFault";
+
+bool told(const api::InferenceStack& stack, const api::Pod& pod, const std::string& tier) {
+  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(), [&](const auto& status) {
+    return status.name == tier && status.last_failure && status.last_failure->failure_class == gpu_fault &&
+           status.last_failure->time == reconcile::ended_at(pod);
+  });
+}
+
+}  // namespace
+
+// An ended pod is the only one who knows: it is not thrown away before its log was read.
+void Rules::fault_read(const api::Pod& pod, const api::InferenceStack& stack) {
+  const Machine* machine = world_.machine(pod.node_name);
+  const EngineProcess* process = machine ? machine->find(pod.metadata.uid) : nullptr;
+  bool speaks = process && !process->last_words.empty() && pod.engine && pod.engine->terminated;
+  if (!speaks || world_.api_down_until >= process->died_at) return;
+  std::string tier(pod.metadata.label(names::label_tier));
+  if (!told(stack, pod, tier))
+    fail(rule, fmt::format("deletes {}, which has faulted the GPU, and status says nothing of it",
+                           pod.metadata.key().text()));
+}
+
+void Rules::fault_kept(const api::Pod& pod) {
+  Shared<api::InferenceStack> stack = owner_of(pod);
+  if (!stack) return;
+  std::string name(pod.metadata.label(names::label_tier));
+  for (const auto& tier : stack->spec.tiers) {
+    if (tier.name != name) continue;
+    for (const auto& status : stack->status.tiers) {
+      if (status.name != name || !status.last_failure) continue;
+      const api::Failure& failure = *status.last_failure;
+      bool holds = failure.failure_class == gpu_fault &&
+                   failure.subject == reconcile::subject_of(gpu_fault, stack->spec, tier, "") &&
+                   failure.cleared == stack->metadata.annotation(names::annotation_clear_failures);
+      if (holds) fail(rule, fmt::format("lets in {} though it faulted the GPU", pod.metadata.key().text()));
+    }
+  }
+}
+
+// Who is held back by a fault, its own or that of a tier with the same image and model.
+bool Rules::quarantined(const api::InferenceStack& stack, const api::Tier& tier) const {
+  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(), [&](const auto& status) {
+    return status.last_failure && status.last_failure->failure_class == gpu_fault &&
+           status.last_failure->subject == reconcile::subject_of(gpu_fault, stack.spec, tier, "");
+  });
+}
+
+}  // namespace strix::sim
