@@ -21,7 +21,8 @@ TEST_CASE("planted defects are caught") {
        {Defect::BoardForgets, Defect::ClaimsNothing, Defect::CreatesUngated, Defect::DeletesWithoutUid,
         Defect::IgnoresTerminating, Defect::KeepsFinalizer, Defect::NeverTellsStatus, Defect::ServesUnasked,
         Defect::StopsWithoutDrain, Defect::TakesLoadingForServing, Defect::TrustsAnyOwner,
-        Defect::WritesForever, Defect::MakesEvictablePods, Defect::ImagesEverywhere, Defect::CountsSleep}) {
+        Defect::WritesForever, Defect::MakesEvictablePods, Defect::ImagesEverywhere, Defect::CountsSleep,
+        Defect::IgnoresPressure, Defect::ParksForever}) {
     INFO("planted: " << to_string(defect));
     REQUIRE(caught_by(defect, seeds) != 0);
   }
