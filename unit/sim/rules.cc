@@ -210,7 +210,10 @@ void Rules::order_kept(const api::Pod& pod) {
     if (tier->start_after.empty() &&
         image_failed(node->selector.at("kubernetes.io/hostname"), engines::image_of(stack->spec, before)))
       continue;
-    if (says(*stack, name, names::reason_memory_pressure)) continue;
+    // Parked by pressure, as its status says or is about to.
+    bool pressed = says(*stack, name, names::reason_memory_pressure) ||
+                   acted_since(node->selector.at("kubernetes.io/hostname"), now - heard_of_nodes_millis);
+    if (pressed) continue;
     if (tier->start_after.empty() && quarantined(*stack, before)) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
