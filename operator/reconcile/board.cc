@@ -62,40 +62,38 @@ std::set<std::string> Board::post(const api::NamespacedName& stack, std::vector<
 std::vector<WindowRequest> Board::requests_of(const std::string& node) const {
   std::lock_guard lock(mutex_);
   std::vector<WindowRequest> requests;
-  auto stacks = stacks_by_node_.find(node);
-  if (stacks == stacks_by_node_.end()) return requests;
-  for (const auto& stack : stacks->second) {
-    auto wish = wishes_.find(stack);
-    if (wish == wishes_.end()) continue;
-    for (const auto& request : wish->second.requests)
+  for_each_wish(node, [&](const auto&, const Wish& wish) {
+    for (const auto& request : wish.requests)
       if (request.node == node) requests.push_back(request);
-  }
+  });
   return requests;
 }
 
 std::vector<PressureTier> Board::tiers_of(const std::string& node) const {
   std::lock_guard lock(mutex_);
   std::vector<PressureTier> tiers;
-  auto stacks = stacks_by_node_.find(node);
-  if (stacks == stacks_by_node_.end()) return tiers;
-  for (const auto& stack : stacks->second) {
-    auto wish = wishes_.find(stack);
-    if (wish == wishes_.end()) continue;
-    auto mine = wish->second.tiers.find(node);
-    if (mine != wish->second.tiers.end()) tiers.insert(tiers.end(), mine->second.begin(), mine->second.end());
-  }
+  for_each_wish(node, [&](const auto&, const Wish& wish) {
+    auto mine = wish.tiers.find(node);
+    if (mine != wish.tiers.end()) tiers.insert(tiers.end(), mine->second.begin(), mine->second.end());
+  });
   return tiers;
 }
 
 std::set<api::NamespacedName> Board::press(const std::string& node, NodePressure pressure) {
   std::lock_guard lock(mutex_);
-  auto [known, fresh] = pressures_.try_emplace(node);
-  // Before a node has said anything it counts as one that is not measured.
-  bool same = known->second == pressure;
-  known->second = std::move(pressure);
-  if (same && !fresh) return {};
-  auto stacks = stacks_by_node_.find(node);
-  return stacks == stacks_by_node_.end() ? std::set<api::NamespacedName>{} : stacks->second;
+  NodePressure& known = pressures_[node];  // one that has said nothing is one that nobody measures
+  bool level = known.level != pressure.level;
+  known = std::move(pressure);
+  std::set<api::NamespacedName> changed;
+  for_each_wish(node, [&](const auto& stack, const Wish& wish) {
+    auto mine = wish.tiers.find(node);
+    bool parked = mine != wish.tiers.end() &&
+                  std::any_of(mine->second.begin(), mine->second.end(), [&](const auto& tier) {
+                    return tier.parked != known.parked.contains(tier.pod);
+                  });
+    if (level || parked) changed.insert(stack);
+  });
+  return changed;
 }
 
 std::map<std::string, NodePressure> Board::pressures() const {
@@ -106,15 +104,10 @@ std::map<std::string, NodePressure> Board::pressures() const {
 api::NodeProfile Board::profile_of(const std::string& node) const {
   std::lock_guard lock(mutex_);
   std::vector<api::NodeProfile> profiles;
-  auto stacks = stacks_by_node_.find(node);
-  if (stacks != stacks_by_node_.end()) {
-    for (const auto& stack : stacks->second) {
-      auto wish = wishes_.find(stack);
-      if (wish == wishes_.end()) continue;
-      auto profile = wish->second.profiles.find(node);
-      if (profile != wish->second.profiles.end()) profiles.push_back(profile->second);
-    }
-  }
+  for_each_wish(node, [&](const auto&, const Wish& wish) {
+    auto profile = wish.profiles.find(node);
+    if (profile != wish.profiles.end()) profiles.push_back(profile->second);
+  });
   return planner::strictest(profiles);
 }
 
@@ -122,12 +115,10 @@ std::set<api::NamespacedName> Board::answer(const std::string& node,
                                             std::map<std::string, Verdict> verdicts) {
   std::lock_guard lock(mutex_);
   std::map<std::string, api::NamespacedName> askers;
-  auto stacks = stacks_by_node_.find(node);
-  if (stacks != stacks_by_node_.end())
-    for (const auto& stack : stacks->second)
-      if (auto wish = wishes_.find(stack); wish != wishes_.end())
-        for (const auto& request : wish->second.requests)
-          if (request.node == node) askers[request.pod.name.text()] = stack;
+  for_each_wish(node, [&](const auto& stack, const Wish& wish) {
+    for (const auto& request : wish.requests)
+      if (request.node == node) askers[request.pod.name.text()] = stack;
+  });
   std::set<api::NamespacedName> changed;
   auto& before = verdicts_[node];
   for (const auto& [pod, stack] : askers_[node])

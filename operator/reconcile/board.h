@@ -48,6 +48,14 @@ class Board {
     std::map<std::string, api::NodeProfile> profiles;
     std::map<std::string, std::vector<PressureTier>> tiers;
   };
+  // Of all stacks that wish something of this node. The mutex is held.
+  template <class Visit>
+  void for_each_wish(const std::string& node, Visit visit) const {
+    auto stacks = stacks_by_node_.find(node);
+    if (stacks == stacks_by_node_.end()) return;
+    for (const auto& stack : stacks->second)
+      if (auto wish = wishes_.find(stack); wish != wishes_.end()) visit(stack, wish->second);
+  }
   std::set<std::string> nodes_of(const Wish& wish) const;
   static bool same_for(const std::string& node, const Wish& a, const Wish& b);
 
