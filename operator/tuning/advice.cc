@@ -15,10 +15,6 @@ namespace {
 using engines::unbounded_tokens;
 using planner::context_grid_tokens;
 
-int64_t share(int64_t amount, int milli) {
-  return amount / 1000 * milli + amount % 1000 * milli / 1000;
-}
-
 int64_t on_grid(int64_t tokens) {
   return planner::ceil_divide(tokens, context_grid_tokens) * context_grid_tokens;
 }

@@ -51,11 +51,11 @@ void widen(const Longest& found, int64_t& over, int64_t& most) {
   over = found.over;
 }
 
-int64_t share(int64_t tokens, int milli) {
-  return tokens / 1000 * milli + tokens % 1000 * milli / 1000;
-}
-
 }  // namespace
+
+int64_t share(int64_t amount, int milli) {
+  return amount / 1000 * milli + amount % 1000 * milli / 1000;
+}
 
 void Meter::count(const engines::Usage& usage) {
   if (!before_ && !from_start_) return;

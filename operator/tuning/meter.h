@@ -33,6 +33,9 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
+// So many thousandths of an amount, rounded down; of any amount, without leaving the range.
+int64_t share(int64_t amount, int milli);
+
 // Whole cache in use by so many thousandths, and requests waiting: they wait for the cache.
 inline constexpr int nearly_full_milli = 900;
 
