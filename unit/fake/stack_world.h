@@ -328,6 +328,14 @@ struct StackWorld {
     store(decide().status);
     return decide();
   }
+  // Somebody edits the spec of what serves and is told.
+  template <class Edit>
+  void edit_served(Edit edit) {
+    serve_all();
+    settle();
+    edit(*this);
+    ++stack.metadata.generation;
+  }
 };
 
 template <class T>

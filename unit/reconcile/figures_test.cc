@@ -3,6 +3,7 @@
 #include "api/conditions.h"
 #include "api/names.h"
 #include "catch.h"
+#include "fake/model_facts.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_view.h"
 
@@ -22,14 +23,8 @@ struct Served {
   std::optional<std::map<std::string, tuning::Seen>> usage;
 
   Served() {
-    api::DeclaredFacts facts;
-    facts.layers = 32;
-    facts.kv_heads = 8;
-    facts.head_dim = 128;
-    facts.weight_bytes = 8 * gib;
-    facts.context_length_tokens = 65'536;
     api::Tier& tier = world.tier("one");
-    tier.model.facts = facts;
+    tier.model.facts = fake::model_facts(65'536);
     tier.context_length_tokens = 65'536;
     tier.gpu_fraction_milli.reset();
     tier.kv_cache_bytes = 16 * gib;

@@ -338,10 +338,7 @@ TEST_CASE("a change that could not start takes nothing away that serves, and say
   for (const Case& c : cases) {
     CAPTURE(c.what);
     StackWorld world(2);
-    world.serve_all();
-    world.settle();
-    c.edit(world);
-    ++world.stack.metadata.generation;
+    world.edit_served(c.edit);
     Decision decision = world.decide();
     for (const auto& request : decision.requests) CHECK(request.tier != "one");
     const api::TierStatus& one = tier_in(decision.status, "one");

@@ -1,6 +1,7 @@
 #include "api/conditions.h"
 #include "api/manifest.h"
 #include "catch.h"
+#include "fake/model_facts.h"
 #include "planner/spec_plan.h"
 #include "reconcile/gates.h"
 #include "reconcile/tier_view.h"
@@ -96,13 +97,7 @@ TEST_CASE("what a spec leaves open the plan closes, and the pod is made of that"
   StackWorld world(1);
   api::Tier& tier = world.tier("one");
   tier.gpu_fraction_milli.reset();
-  api::DeclaredFacts facts;
-  facts.layers = 32;
-  facts.kv_heads = 8;
-  facts.head_dim = 128;
-  facts.weight_bytes = 8 * gib;
-  facts.context_length_tokens = 32768;
-  tier.model.facts = facts;
+  tier.model.facts = fake::model_facts(32768);
   Decision decision = world.decide();
   auto created = fake::actions_of<CreatePod>(decision);
   REQUIRE(created.size() == 1);

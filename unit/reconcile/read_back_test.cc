@@ -2,6 +2,7 @@
 
 #include "api/names.h"
 #include "catch.h"
+#include "fake/model_facts.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_view.h"
 
@@ -16,13 +17,7 @@ namespace {
 
 // Of a model with 131,072 bytes a token: 32 layers, 8 heads of 128.
 void declare(api::Tier& tier, int64_t context_tokens, int64_t kv_bytes) {
-  api::DeclaredFacts facts;
-  facts.layers = 32;
-  facts.kv_heads = 8;
-  facts.head_dim = 128;
-  facts.weight_bytes = 8 * gib;
-  facts.context_length_tokens = 65536;
-  tier.model.facts = facts;
+  tier.model.facts = fake::model_facts(65536);
   tier.gpu_fraction_milli.reset();
   tier.context_length_tokens = context_tokens;
   tier.kv_cache_bytes = kv_bytes;

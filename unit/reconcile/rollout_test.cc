@@ -65,10 +65,7 @@ TEST_CASE("what needs no new pod stops nothing") {
   for (const Case& c : cases) {
     CAPTURE(c.what);
     StackWorld world(2);
-    world.serve_all();
-    world.settle();
-    c.edit(world);
-    ++world.stack.metadata.generation;
+    world.edit_served(c.edit);
     CHECK_FALSE(stops_anything(world.decide()));
   }
 }

@@ -1,6 +1,7 @@
 #include "tuning/advice.h"
 
 #include "catch.h"
+#include "fake/model_facts.h"
 #include "planner/spec_plan.h"
 
 using namespace strix;
@@ -13,16 +14,10 @@ constexpr int64_t hour = 3'600'000, day = 24 * hour;
 
 // 131,072 bytes a token, 8 GiB of weights, trained for 131,072 tokens.
 api::Tier a_tier(const std::string& name, api::Engine engine, int64_t context_tokens) {
-  api::DeclaredFacts facts;
-  facts.layers = 32;
-  facts.kv_heads = 8;
-  facts.head_dim = 128;
-  facts.weight_bytes = 8 * gib;
-  facts.context_length_tokens = 131'072;
   api::Tier tier;
   tier.name = name;
   tier.engine = engine;
-  tier.model.facts = facts;
+  tier.model.facts = fake::model_facts(131'072);
   if (engine == api::Engine::Vllm)
     tier.model.repository = "example/" + name;
   else
