@@ -1,5 +1,7 @@
 #include "api/inference_stack.h"
 
+#include <utility>
+
 namespace strix::api {
 
 std::string_view to_string(Engine engine) {
@@ -8,6 +10,22 @@ std::string_view to_string(Engine engine) {
 
 std::string_view to_string(Accelerator accelerator) {
   return accelerator == Accelerator::Gpu ? "GPU" : "None";
+}
+
+const Tier* StackSpec::tier(const std::string& name) const {
+  for (const Tier& tier : tiers)
+    if (tier.name == name) return &tier;
+  return nullptr;
+}
+
+const TierStatus* StackStatus::tier(const std::string& name) const {
+  for (const TierStatus& tier : tiers)
+    if (tier.name == name) return &tier;
+  return nullptr;
+}
+
+TierStatus* StackStatus::tier(const std::string& name) {
+  return const_cast<TierStatus*>(std::as_const(*this).tier(name));
 }
 
 const Learned* find_learned(const std::vector<Learned>& all, const std::string& tier) {

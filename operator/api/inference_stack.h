@@ -169,6 +169,11 @@ struct StackSpec {
   Tuning tuning;
 
   const EngineDefaults& defaults_of(Engine engine) const { return engine == Engine::Vllm ? vllm : llamacpp; }
+  // The tier's own, or its engine's default.
+  const std::string& image_of(const Tier& tier) const {
+    return tier.image.empty() ? defaults_of(tier.engine).image : tier.image;
+  }
+  const Tier* tier(const std::string& name) const;  // null: none of that name
 };
 
 struct Condition {
@@ -289,6 +294,9 @@ struct StackStatus {
   std::vector<TierStatus> tiers;
   std::vector<NodeMemory> memory;
   std::vector<Learned> learned;  // of tiers of which anything was
+
+  const TierStatus* tier(const std::string& name) const;  // null: nothing is said of it yet
+  TierStatus* tier(const std::string& name);
 };
 
 const Learned* find_learned(const std::vector<Learned>& all, const std::string& tier);  // null: nothing

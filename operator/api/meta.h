@@ -46,6 +46,10 @@ struct ObjectMeta {
       if (owner.controller) return &owner;
     return nullptr;
   }
+  bool controlled_by(std::string_view owner_uid) const {
+    const OwnerReference* owner = controller();
+    return owner && owner->uid == owner_uid;
+  }
   std::string annotation(std::string_view key) const {
     auto found = annotations.find(std::string(key));
     return found == annotations.end() ? std::string() : found->second;

@@ -19,16 +19,10 @@ void count(const char* path, size_t size, const char* what, Findings& findings) 
     findings.add(path, fmt::format("has {} entries; at most {} are allowed", size, list_length_max));
 }
 
-const Tier* find_tier(const StackSpec& spec, const std::string& name) {
-  for (const auto& tier : spec.tiers)
-    if (tier.name == name) return &tier;
-  return nullptr;
-}
-
 // The first of a tier's predecessors that is still waiting for others, or null.
 const Tier* blocked_by(const StackSpec& spec, const Tier& tier, const std::set<std::string>& settled) {
   for (const auto& name : tier.start_after) {
-    const Tier* predecessor = find_tier(spec, name);
+    const Tier* predecessor = spec.tier(name);
     if (predecessor && !settled.count(name)) return predecessor;
   }
   return nullptr;

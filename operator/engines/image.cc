@@ -13,10 +13,6 @@ size_t tag_of(std::string_view image) {
 
 }  // namespace
 
-const std::string& image_of(const api::StackSpec& spec, const api::Tier& tier) {
-  return tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
-}
-
 std::string_view to_string(PullPolicy policy) {
   switch (policy) {
     case PullPolicy::Always:
@@ -32,8 +28,8 @@ std::string_view to_string(PullPolicy policy) {
 PullPolicy pull_policy(const api::StackSpec& spec, const api::Tier& tier) {
   for (PullPolicy policy : {PullPolicy::Always, PullPolicy::IfNotPresent, PullPolicy::Never})
     if (tier.image_pull_policy == to_string(policy)) return policy;
-  return full_image_name(image_of(spec, tier)).ends_with(":latest") ? PullPolicy::Always
-                                                                    : PullPolicy::IfNotPresent;
+  return full_image_name(spec.image_of(tier)).ends_with(":latest") ? PullPolicy::Always
+                                                                   : PullPolicy::IfNotPresent;
 }
 
 std::string full_image_name(std::string_view image) {

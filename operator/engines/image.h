@@ -9,9 +9,6 @@
 
 namespace strix::engines {
 
-// The tier's own, or its engine's default.
-const std::string& image_of(const api::StackSpec& spec, const api::Tier& tier);
-
 enum class PullPolicy { Always, IfNotPresent, Never };
 std::string_view to_string(PullPolicy policy);  // as in a pod
 

@@ -94,7 +94,7 @@ void write_container(json::Writer& writer, const PodInput& input) {
   const api::Tier& tier = *input.tier;
   writer.begin_object();
   writer.member("name", container_name);
-  writer.member("image", image_of(input.stack->spec, tier));
+  writer.member("image", input.stack->spec.image_of(tier));
   // Whatever the author's policy, it is carried out before the load window opens, by a pod that only pulls.
   bool never = pull_policy(input.stack->spec, tier) == PullPolicy::Never;
   writer.member("imagePullPolicy", never ? "Never" : "IfNotPresent");

@@ -12,10 +12,6 @@
 namespace strix::planner {
 namespace {
 
-const std::string& image_of(const api::StackSpec& spec, const api::Tier& tier) {
-  return tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
-}
-
 // One thing that a tier asks of its engine.
 struct Request {
   CapabilitySubject subject;
@@ -67,7 +63,7 @@ void Check::add_flags(std::vector<Request>& all) const {
 }
 
 std::vector<Request> Check::requests() const {
-  const std::string& image = image_of(spec_, tier_);
+  const std::string& image = spec_.image_of(tier_);
   std::vector<Request> all{{CapabilitySubject::Build, image, "the image " + image, "image"}};
   std::string quantization = quantization_of(tier_, model_).value_or("");
   if (!quantization.empty())
@@ -102,7 +98,7 @@ void Check::unverified(const Request& request, const CapabilityRow* row) {
   std::string known =
       row ? fmt::format("{} cannot be used with {} {}: {} ({}, {}); which version {} holds is not known",
                         request.words, api::to_string(tier_.engine), row->where.versions.text(), row->reason,
-                        row->found.source, row->found.date, image_of(spec_, tier_))
+                        row->found.source, row->found.date, spec_.image_of(tier_))
           : fmt::format("nobody has verified {} with {}", request.words, with_text());
   if (tier_.accept_unverified)
     return add(FindingCode::CombinationUnverified, Severity::Note, request.field,
@@ -163,7 +159,7 @@ EngineSetup setup_of(const api::StackSpec& spec, const api::Tier& tier, const Kn
                      const CapabilityTable& table) {
   EngineSetup setup;
   setup.engine = tier.engine;
-  setup.image = ImageName(image_of(spec, tier));
+  setup.image = ImageName(spec.image_of(tier));
   setup.version = table.version_of(tier.engine, setup.image);
   setup.on_gpu = tier.effective_accelerator() == api::Accelerator::Gpu;
   const api::StackNode* node = find_node(spec, node_of(spec, tier));

@@ -49,15 +49,11 @@ void add_model(const api::Tier& tier, Text& text) {
   text.add("draftTokens", tier.speculative->tokens);
 }
 
-const std::string& image_of(const api::StackSpec& spec, const api::Tier& tier) {
-  return tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
-}
-
 void add_engine(const api::StackSpec& spec, const api::Tier& tier, const EngineSettings& settings,
                 Text& text) {
   const api::EngineDefaults& defaults = spec.defaults_of(tier.engine);
   text.add("engine", api::to_string(tier.engine));
-  text.add("image", image_of(spec, tier));
+  text.add("image", spec.image_of(tier));
   text.add("accelerator", api::to_string(tier.effective_accelerator()));
   add_model(tier, text);
   text.add("sequences", tier.max_sequences);
@@ -86,7 +82,7 @@ std::string engine_inputs(const api::StackSpec& spec, const api::Tier& tier, con
 std::string gpu_inputs(const api::StackSpec& spec, const api::Tier& tier, const api::StackNode& node) {
   Text text;
   text.add("engine", api::to_string(tier.engine));
-  text.add("image", image_of(spec, tier));
+  text.add("image", spec.image_of(tier));
   text.add("accelerator", api::to_string(tier.effective_accelerator()));
   text.add("node", node.name);
   for (const auto& [label, value] : node.selector) text.add(label, value);

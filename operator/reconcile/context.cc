@@ -19,12 +19,6 @@ bool has_labels(const api::Node& node, const std::map<std::string, std::string>&
                      [&](const auto& wanted) { return node.metadata.label(wanted.first) == wanted.second; });
 }
 
-const api::TierStatus* last_status(const api::InferenceStack& stack, const std::string& tier) {
-  for (const auto& status : stack.status.tiers)
-    if (status.name == tier) return &status;
-  return nullptr;
-}
-
 engines::RenderedPod render(const Observed& observed, const TierContext& context, const api::Node& node) {
   engines::PodInput input;
   input.stack = observed.stack.get();
@@ -109,8 +103,7 @@ bool TierContext::pressed() const {
 }
 
 bool TierContext::pod_is_ours() const {
-  const api::OwnerReference* owner = pod->metadata.controller();
-  return owner && owner->uid == observed->stack->metadata.uid;
+  return pod->metadata.controlled_by(observed->stack->metadata.uid);
 }
 
 bool TierContext::pod_is_orphan() const {
@@ -158,7 +151,7 @@ void StackContext::add_tiers() {
     context.observed = &observed;
     context.tier = &*tier;
     context.node = node(planner::node_of(stack.spec, *tier));
-    context.last = last_status(stack, name);
+    context.last = stack.status.tier(name);
     context.order = static_cast<int>(tiers.size());
     context.wanted = stack_wanted && tier->activation == api::Activation::Always;
     for (const auto& pod : observed.pods)

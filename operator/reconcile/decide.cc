@@ -11,6 +11,7 @@
 #include "reconcile/figures.h"
 #include "reconcile/images.h"
 #include "reconcile/learn.h"
+#include "reconcile/retry.h"
 #include "reconcile/status.h"
 #include "reconcile/tier_frozen.h"
 #include "reconcile/tier_step.h"
@@ -18,10 +19,6 @@
 namespace strix::reconcile {
 
 namespace {
-
-void sooner(std::optional<int64_t>& retry, std::optional<int64_t> other) {
-  if (other) retry = std::min(retry.value_or(*other), *other);
-}
 
 void take(Decision& decision, TierOutcome& outcome) {
   for (auto& action : outcome.actions) decision.actions.push_back(std::move(action));
@@ -80,18 +77,16 @@ void step_services(const StackContext& stack, Decision& decision) {
       continue;
     }
     const api::ObjectMeta& meta = (*existing)->metadata;
-    const api::OwnerReference* owner = meta.controller();
-    bool ours = owner && owner->uid == stack.observed.stack->metadata.uid;
+    bool ours = meta.controlled_by(stack.observed.stack->metadata.uid);
     // One that nobody owns is what an orphaned stack left behind.
     bool differs = !ours || meta.annotation(names::annotation_applied_hash) != service.hash;
-    if (differs && (ours || !owner) && !meta.deleting())
+    if (differs && (ours || !meta.controller()) && !meta.deleting())
       decision.actions.push_back(
           ApplyService{c.tier->name, service.name,
                        engines::render_service_patch(*stack.observed.stack, *c.tier, **existing)});
   }
   for (const auto& service : stack.observed.services) {
-    const api::OwnerReference* owner = service->metadata.controller();
-    bool ours = owner && owner->uid == stack.observed.stack->metadata.uid;
+    bool ours = service->metadata.controlled_by(stack.observed.stack->metadata.uid);
     if (ours && !wanted.contains(service->metadata.name) && !service->metadata.deleting())
       decision.actions.push_back(DeleteService{service->metadata.name, service->metadata.uid});
   }
@@ -134,8 +129,7 @@ Decision decide_invalid(const Observed& observed, const std::vector<api::FieldEr
   Decision decision;
   decision.status = invalid_status(observed, errors);
   for (const auto& pod : observed.pods) {
-    const api::OwnerReference* owner = pod->metadata.controller();
-    bool ours = owner && owner->uid == observed.stack->metadata.uid;
+    bool ours = pod->metadata.controlled_by(observed.stack->metadata.uid);
     PodStage stage = stage_of(*pod);
     if (!ours || pod->metadata.deleting() || (stage != PodStage::Gated && stage != PodStage::Loading))
       continue;
@@ -171,8 +165,7 @@ Decision decide_teardown(const Observed& observed) {
   bool any = false;
   const api::Pod* stuck = nullptr;
   for (const auto& pod : observed.pods) {
-    const api::OwnerReference* owner = pod->metadata.controller();
-    if (!owner || owner->uid != stack.metadata.uid) continue;
+    if (!pod->metadata.controlled_by(stack.metadata.uid)) continue;
     if (is_stuck(*pod, observed.now)) {
       stuck = pod.get();
     } else {

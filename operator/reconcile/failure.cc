@@ -191,9 +191,8 @@ api::Failure wedged_failure(const ProbeReading& reading) {
 std::string subject_of(std::string_view failure_class, const api::StackSpec& spec, const api::Tier& tier,
                        const std::string& template_hash) {
   if (engines::treatment_of(failure_class) != engines::Treatment::Quarantine) return template_hash;
-  const std::string& image = tier.image.empty() ? spec.defaults_of(tier.engine).image : tier.image;
-  return stable_hash_hex(
-      fmt::format("{}\n{}{}\n{}", image, tier.model.repository, tier.model.file, tier.quantization));
+  return stable_hash_hex(fmt::format("{}\n{}{}\n{}", spec.image_of(tier), tier.model.repository,
+                                     tier.model.file, tier.quantization));
 }
 
 api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier,

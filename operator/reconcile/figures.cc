@@ -96,9 +96,8 @@ std::optional<api::Condition> tell_figures(const StackContext& stack, api::Stack
   if (observed.stack->spec.tuning.mode == api::TuningMode::Off) return std::nullopt;
   Sum sum;
   for (const auto& c : stack.tiers) {
-    auto mine = std::find_if(status.tiers.begin(), status.tiers.end(),
-                             [&](const api::TierStatus& s) { return s.name == c.tier->name; });
-    if (mine == status.tiers.end() || !is_used(c)) continue;
+    api::TierStatus* mine = status.tier(c.tier->name);
+    if (!mine || !is_used(c)) continue;
     carry_on(c, *mine);
     tuning::Advice advice;
     if (observed.usage && observed.usage->contains(c.tier->name)) {

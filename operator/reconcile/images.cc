@@ -7,6 +7,7 @@
 #include "api/names.h"
 #include "reconcile/failure.h"
 #include "reconcile/gates.h"
+#include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
@@ -16,13 +17,12 @@ engines::PullInput pull_of(const Observed& observed, const TierContext& c, const
   const api::StackSpec& spec = observed.stack->spec;
   return {*observed.stack,
           {*c.node->entry, node.metadata.name, node.metadata.label("kubernetes.io/hostname")},
-          engines::image_of(spec, *c.tier),
+          spec.image_of(*c.tier),
           engines::pull_policy(spec, *c.tier)};
 }
 
 bool is_ours(const Observed& observed, const api::Pod& pod) {
-  const api::OwnerReference* owner = pod.metadata.controller();
-  return owner && owner->uid == observed.stack->metadata.uid;
+  return pod.metadata.controlled_by(observed.stack->metadata.uid);
 }
 
 Shared<api::Pod> find_pull(const Observed& observed, const std::string& name) {
@@ -140,7 +140,7 @@ PullStep step_pulls(const StackContext& stack) {
     bool wanted = need != needed.end() && is_ours(observed, *pod);
     int64_t left = counted_from(pod->metadata.created, observed.now) + pull_again_millis - observed.now.wall;
     bool failed = wanted && pod->terminal() && !brought_it(*pod);
-    if (failed && left > 0) step.retry_after_millis = std::min(left, step.retry_after_millis.value_or(left));
+    if (failed && left > 0) sooner(step.retry_after_millis, left);
     if (!wanted || (failed && left <= 0)) step.actions.push_back(remove(*pod));
     needed.erase(pod->metadata.name);
   }

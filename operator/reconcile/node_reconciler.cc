@@ -5,6 +5,7 @@
 
 #include "api/names.h"
 #include "reconcile/pod_stage.h"
+#include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
@@ -90,9 +91,7 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   WindowDecision decision = decide_window(seen);
   for (const auto& stack : board_.answer(node, decision.verdicts)) ports_.wake_stack(stack);
   PassResult result{decision.retry_after_millis, {}};
-  if (pressure_retry)
-    result.retry_after_millis =
-        std::min(result.retry_after_millis.value_or(*pressure_retry), *pressure_retry);
+  sooner(result.retry_after_millis, pressure_retry);
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
     bool moved =

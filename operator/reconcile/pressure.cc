@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "reconcile/retry.h"
+
 namespace strix::reconcile {
 
 namespace {
@@ -42,13 +44,15 @@ bool goes_before(const PressureTier& a, const PressureTier& b) {
 }
 
 // Whose memory is not there yet, or not back yet: a measurement now says nothing about the next step.
-bool on_its_way(const PressureTier& tier, const PressureMemory& memory) {
-  bool parked = memory.parked.contains(tier.pod);
-  return tier.stage == Stage::Going || (parked && tier.stage != Stage::Absent);
+bool any_on_its_way(const PressureObserved& observed, const PressureMemory& memory) {
+  return std::any_of(observed.tiers.begin(), observed.tiers.end(), [&](const PressureTier& tier) {
+    bool parked = memory.parked.contains(tier.pod);
+    return tier.stage == Stage::Going || (parked && tier.stage != Stage::Absent);
+  });
 }
 
-void sooner(std::optional<int64_t>& retry, int64_t millis) {
-  retry = std::min(retry.value_or(millis), std::max<int64_t>(millis, 1));
+void look_again(PressureDecision& decision, int64_t millis) {
+  sooner(decision.retry_after_millis, std::max<int64_t>(1, millis));
 }
 
 // Only those that are there; and, of what this process sees for the first time, what an earlier one parked.
@@ -70,10 +74,11 @@ void take_parked(const PressureObserved& observed, PressureMemory& memory) {
 
 void park_one(const PressureObserved& observed, PressureDecision& decision) {
   PressureMemory& memory = decision.memory;
+  if (any_on_its_way(observed, memory)) return;
   BootMillis now = observed.now.boot;
   int64_t settles_in = std::max(memory.changed_at, observed.released) + pressure_settle_millis - now;
   bool acted = memory.changed_at != 0 || observed.released != 0;
-  if (acted && settles_in > 0) return sooner(decision.retry_after_millis, settles_in);
+  if (acted && settles_in > 0) return look_again(decision, settles_in);
   const PressureTier* first = nullptr;
   for (const auto& tier : observed.tiers) {
     bool holds = tier.stage == Stage::Loading || tier.stage == Stage::Running;
@@ -98,13 +103,12 @@ void let_one_back(const PressureObserved& observed, PressureDecision& decision) 
     if (!last || goes_before(*last, tier)) last = &tier;
   }
   memory.room_since = std::move(room);
-  bool busy = std::any_of(observed.tiers.begin(), observed.tiers.end(), [&](const auto& tier) {
-    return tier.stage == Stage::Loading || on_its_way(tier, memory);
-  });
-  if (!last || busy) return;
+  bool loads = std::any_of(observed.tiers.begin(), observed.tiers.end(),
+                           [](const PressureTier& tier) { return tier.stage == Stage::Loading; });
+  if (!last || loads || any_on_its_way(observed, memory)) return;
   BootMillis from = std::max(memory.room_since[last->pod] + pressure_calm_millis,
                              memory.parked[last->pod] + pressure_parked_millis);
-  if (from > now) return sooner(decision.retry_after_millis, from - now);
+  if (from > now) return look_again(decision, from - now);
   memory.parked.erase(last->pod);
   memory.room_since.erase(last->pod);
   memory.changed_at = now;
@@ -119,23 +123,12 @@ PressureDecision decide_pressure(const PressureObserved& observed) {
   BootMillis now = observed.now.boot;
   take_level(measured, now, memory);
   take_parked(observed, memory);
-  if (measured == PressureLevel::Unknown) {
-    memory.room_since.clear();
-    return decision;
-  }
-  sooner(decision.retry_after_millis, observed.reading->at + pressure_stale_millis + 1 - now);
-  if (memory.lower_since != 0)
-    sooner(decision.retry_after_millis, memory.lower_since + pressure_calm_millis - now);
-  bool busy = std::any_of(observed.tiers.begin(), observed.tiers.end(),
-                          [&](const auto& tier) { return on_its_way(tier, memory); });
-  if (measured == PressureLevel::Acting) {
-    memory.room_since.clear();
-    if (!busy) park_one(observed, decision);
-  } else if (measured == PressureLevel::None) {
-    let_one_back(observed, decision);
-  } else {
-    memory.room_since.clear();
-  }
+  if (measured != PressureLevel::None) memory.room_since.clear();
+  if (measured == PressureLevel::Unknown) return decision;
+  look_again(decision, observed.reading->at + pressure_stale_millis + 1 - now);
+  if (memory.lower_since != 0) look_again(decision, memory.lower_since + pressure_calm_millis - now);
+  if (measured == PressureLevel::Acting) park_one(observed, decision);
+  if (measured == PressureLevel::None) let_one_back(observed, decision);
   return decision;
 }
 

@@ -1,7 +1,5 @@
 #include "reconcile/restarts.h"
 
-#include <algorithm>
-
 #include "api/names.h"
 #include "reconcile/tier.h"
 
@@ -21,10 +19,8 @@ bool begins_to_stop(const api::TierStatus& then, const api::TierStatus& now) {
 std::vector<Restart> restarts_between(const api::StackStatus& before, const api::StackStatus& after) {
   std::vector<Restart> restarts;
   for (const auto& now : after.tiers) {
-    auto found = std::find_if(before.tiers.begin(), before.tiers.end(),
-                              [&](const api::TierStatus& tier) { return tier.name == now.name; });
-    const api::TierStatus none;
-    const api::TierStatus& then = found == before.tiers.end() ? none : *found;
+    const api::TierStatus none, *found = before.tier(now.name);
+    const api::TierStatus& then = found ? *found : none;
     if (now.restarts > then.restarts && now.last_failure) {
       restarts.push_back({now.name, now.last_failure->failure_class});
     } else if (now.reason == names::reason_replacing && begins_to_stop(then, now)) {

@@ -7,6 +7,7 @@
 #include "api/names.h"
 #include "planner/spec_plan.h"
 #include "reconcile/failure.h"
+#include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
@@ -89,12 +90,9 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
     ports_.wake_node(node);
   ports_.prober->watch(name, decision.targets);
   PassResult result = act(observed, decision, memory);
-  if (auto left = memory.usage.due_in_millis(now.boot))
-    result.retry_after_millis = std::min(result.retry_after_millis.value_or(*left), *left);
-  for (const auto& [tier, refusal] : memory.refusals) {
-    int64_t left = std::max<int64_t>(1, refusal.until - now.boot);
-    result.retry_after_millis = std::min(result.retry_after_millis.value_or(left), left);
-  }
+  sooner(result.retry_after_millis, memory.usage.due_in_millis(now.boot));
+  for (const auto& [tier, refusal] : memory.refusals)
+    sooner(result.retry_after_millis, std::max<int64_t>(1, refusal.until - now.boot));
   return result;
 }
 
@@ -166,9 +164,7 @@ void StackReconciler::read_logs(Observed& observed, Memory& memory) {
   const api::InferenceStack& stack = *observed.stack;
   std::map<std::string, std::optional<engines::Diagnosis>> known;
   for (const auto& tier : stack.spec.tiers) {
-    auto status = std::find_if(stack.status.tiers.begin(), stack.status.tiers.end(),
-                               [&](const api::TierStatus& s) { return s.name == tier.name; });
-    const api::TierStatus* last = status == stack.status.tiers.end() ? nullptr : &*status;
+    const api::TierStatus* last = stack.status.tier(tier.name);
     for (const auto& pod : observed.pods) {
       const std::string& uid = pod->metadata.uid;
       if (pod->metadata.name != stack.metadata.name + "-" + tier.name || !needs_log(*pod, last)) continue;

@@ -238,12 +238,6 @@ void put_conditions(const api::InferenceStack& stack, WallMillis now, std::vecto
   status.observed_generation = stack.metadata.generation;
 }
 
-const api::TierStatus* find_tier(const api::StackStatus& status, const std::string& name) {
-  for (const auto& tier : status.tiers)
-    if (tier.name == name) return &tier;
-  return nullptr;
-}
-
 std::string condition_reason(const api::StackStatus& status, std::string_view type) {
   const Condition* found = api::find_condition(status.conditions, type);
   return found && found->status == "True" ? found->reason : "";
@@ -348,8 +342,8 @@ api::StackStatus invalid_status(const Observed& observed, const std::vector<api:
 std::vector<Event> events_between(const api::StackStatus& before, const api::StackStatus& after) {
   std::vector<Event> events;
   for (const auto& tier : after.tiers) {
-    figure_events(find_tier(before, tier.name), tier, events);
-    tier_events(find_tier(before, tier.name), tier, events);
+    figure_events(before.tier(tier.name), tier, events);
+    tier_events(before.tier(tier.name), tier, events);
   }
   std::string pressure = condition_reason(after, names::condition_memory_pressure);
   if (!pressure.empty() && pressure != condition_reason(before, names::condition_memory_pressure))

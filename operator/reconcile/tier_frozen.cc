@@ -1,7 +1,5 @@
 #include "reconcile/tier_frozen.h"
 
-#include <algorithm>
-
 #include "api/names.h"
 #include "reconcile/tier_outcome.h"
 #include "reconcile/tier_silent.h"
@@ -9,11 +7,6 @@
 namespace strix::reconcile {
 
 namespace {
-
-template <class T>
-auto named(T& tiers, const std::string& name) {
-  return std::find_if(tiers.begin(), tiers.end(), [&](const auto& tier) { return tier.name == name; });
-}
 
 TierOutcome frozen(const TierContext& c) {
   TierOutcome outcome = begin(c);
@@ -46,7 +39,7 @@ void step_frozen_tiers(const Observed& observed, Decision& decision) {
   for (const auto& pod : observed.pods) {
     api::Tier tier;
     tier.name = pod->metadata.label(names::label_tier);
-    if (auto known = named(stack.spec.tiers, tier.name); known != stack.spec.tiers.end()) tier = *known;
+    if (const api::Tier* known = stack.spec.tier(tier.name)) tier = *known;
     tier.port = pod->engine_port;
     bool vllm = pod->metadata.label(names::label_engine) == api::to_string(api::Engine::Vllm);
     tier.engine = vllm ? api::Engine::Vllm : api::Engine::LlamaCpp;
@@ -55,15 +48,13 @@ void step_frozen_tiers(const Observed& observed, Decision& decision) {
     c.tier = &tier;
     c.pod = pod;
     if (!c.pod_is_ours() || pod->metadata.deleting() || !may_serve(*pod)) continue;
-    auto last = named(stack.status.tiers, tier.name);
-    if (last != stack.status.tiers.end()) c.last = &*last;
+    c.last = stack.status.tier(tier.name);
     auto reading = observed.probes.find(pod->metadata.uid);
     if (reading != observed.probes.end()) c.probe = &reading->second;
     TierOutcome outcome = frozen(c);
     for (auto& action : outcome.actions) decision.actions.push_back(std::move(action));
     if (outcome.target) decision.targets.push_back(std::move(*outcome.target));
-    auto said = named(decision.status.tiers, tier.name);
-    if (said != decision.status.tiers.end()) *said = std::move(outcome.status);
+    if (api::TierStatus* said = decision.status.tier(tier.name)) *said = std::move(outcome.status);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "api/names.h"
 #include "reconcile/failure.h"
+#include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
@@ -51,8 +52,7 @@ void say(const TierContext& c, TierOutcome& outcome, std::string_view state, con
 }
 
 void look_again(TierOutcome& outcome, int64_t millis) {
-  int64_t wait = std::max<int64_t>(1, millis);
-  outcome.retry_after_millis = std::min(outcome.retry_after_millis.value_or(wait), wait);
+  sooner(outcome.retry_after_millis, std::max<int64_t>(1, millis));
 }
 
 void probe(const TierContext& c, TierOutcome& outcome, bool draining) {

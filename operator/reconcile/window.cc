@@ -8,6 +8,7 @@
 #include "api/names.h"
 #include "base/bytes.h"
 #include "reconcile/pod_stage.h"
+#include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
@@ -60,10 +61,6 @@ std::optional<Verdict> stuck_verdict(const NodeObserved& observed, const WindowR
           fmt::format("node {} is stuck: pod {} was to be gone at {} and is not; reboot the node",
                       observed.node, pod->metadata.key().text(), format_time(pod->metadata.deleted))};
   return std::nullopt;
-}
-
-void look_again(WindowDecision& decision, int64_t millis) {
-  decision.retry_after_millis = std::min(decision.retry_after_millis.value_or(millis), millis);
 }
 
 Verdict held_verdict(const NodeObserved& observed, const api::Pod& holder) {
@@ -206,13 +203,13 @@ WindowDecision decide_window(const NodeObserved& observed) {
   if (const api::Pod* holder = window_holder(observed)) {
     refuse_rest(decision, requests, held_verdict(observed, *holder));
     if (WallMillis from = stuck_from(*holder, observed.now); from != 0 && !requests.empty())
-      look_again(decision, std::max<int64_t>(1, from - observed.now.wall));
+      sooner(decision.retry_after_millis, std::max<int64_t>(1, from - observed.now.wall));
     if (WallMillis from = abandoned_from(*holder, observed.now))
       decision.retry_after_millis = from - observed.now.wall;
     return decision;
   }
   for (const auto& hold : observed.vanished)
-    if (observed.now.boot < hold.until) look_again(decision, hold.until - observed.now.boot);
+    if (observed.now.boot < hold.until) sooner(decision.retry_after_millis, hold.until - observed.now.boot);
   auto held = held_entries(observed);
   for (const auto& request : requests) {
     bool claims = request.kind == WindowRequest::Kind::Claim;
@@ -220,7 +217,7 @@ WindowDecision decide_window(const NodeObserved& observed) {
     BootMillis since = request.claim.gpu ? observed.released : observed.given_back;
     int64_t settles_in = since == 0 ? 0 : since + release_settle_millis - observed.now.boot;
     if (claims && settles_in > 0) {
-      look_again(decision, settles_in);
+      sooner(decision.retry_after_millis, settles_in);
       decision.verdicts[request.pod.name.text()] = {
           names::reason_memory_settling,
           fmt::format("waits until the memory that a tier on node {} gave back has settled", observed.node)};

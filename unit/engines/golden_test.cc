@@ -47,7 +47,7 @@ TEST_CASE("the pod that pulls an image is as its golden file says") {
   auto stack = test::decision_log(api::DeviceStrategy::ExtendedResource);
   engines::PullInput input{stack,
                            {stack.spec.nodes[0], "strix-halo", "strix-halo"},
-                           engines::image_of(stack.spec, stack.spec.tiers[0]),
+                           stack.spec.image_of(stack.spec.tiers[0]),
                            engines::PullPolicy::Always};
   check_golden("pull.pod.json", test::pretty(engines::render_pull_pod(input)));
 }

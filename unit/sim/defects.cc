@@ -203,7 +203,7 @@ std::vector<Shared<api::Node>> DefectiveCache::nodes() const {
       for (const auto& name : inner_.stack_names())
         if (auto stack = inner_.stack(name))
           for (const auto& tier : stack->spec.tiers)
-            copy.images.push_back(engines::full_image_name(engines::image_of(stack->spec, tier)));
+            copy.images.push_back(engines::full_image_name(stack->spec.image_of(tier)));
     }
     node = std::make_shared<const api::Node>(std::move(copy));
   }

@@ -208,7 +208,7 @@ void Rules::order_kept(const api::Pod& pod) {
     const api::Tier& before = *tier_of(*stack, name);
     const api::StackNode* node = planner::find_node(stack->spec, planner::node_of(stack->spec, before));
     if (tier->start_after.empty() &&
-        image_failed(node->selector.at("kubernetes.io/hostname"), engines::image_of(stack->spec, before)))
+        image_failed(node->selector.at("kubernetes.io/hostname"), stack->spec.image_of(before)))
       continue;
     // Parked by pressure, as its status says or is about to.
     bool pressed = says(*stack, name, names::reason_memory_pressure) ||

@@ -3,7 +3,6 @@
 #include "api/names.h"
 #include "base/bytes.h"
 #include "base/json.h"
-#include "engines/image.h"
 #include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/rules.h"
@@ -118,7 +117,7 @@ void Rules::released_first(const api::Pod& pod, const Facts& facts) {
     auto tier = std::find_if(stack->spec.tiers.begin(), stack->spec.tiers.end(),
                              [&](const auto& t) { return planned && t.name == planned->name; });
     bool awaited = resident && tier != stack->spec.tiers.end() &&
-                   image_awaited(reconcile::node_of(*other), engines::image_of(stack->spec, *tier));
+                   image_awaited(reconcile::node_of(*other), stack->spec.image_of(*tier));
     if (fails || awaited) continue;
     fail("3 release before claim",
          fmt::format("lets in {} while {} holds gpuFraction {} and is to hold {}", pod.metadata.key().text(),
