@@ -24,15 +24,9 @@ bool is_serving(const api::Pod& pod) {
   return serving && serving->status == "True";
 }
 
-const api::Tier* tier_of(const api::InferenceStack& stack, const std::string& name) {
-  for (const auto& tier : stack.spec.tiers)
-    if (tier.name == name) return &tier;
-  return nullptr;
-}
-
 bool says(const api::InferenceStack& stack, const std::string& tier, std::string_view reason) {
-  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(),
-                     [&](const auto& status) { return status.name == tier && status.reason == reason; });
+  const api::TierStatus* status = stack.status.tier(tier);
+  return status && status->reason == reason;
 }
 
 std::string label_tier(const api::Pod& pod) {
@@ -186,7 +180,7 @@ void Rules::still_wanted(const api::Pod& pod, const Facts& facts) {
   BootMillis edited = stack_edited_[{pod.metadata.namespace_, owner->name}];
   if (edited >= facts.stack_read) return;
   Shared<api::InferenceStack> stack = owner_of(pod);
-  const api::Tier* tier = stack ? tier_of(*stack, label_tier(pod)) : nullptr;
+  const api::Tier* tier = stack ? stack->spec.tier(label_tier(pod)) : nullptr;
   bool wanted = tier && tier->activation == api::Activation::Always && !stack->spec.suspend &&
                 !stack->metadata.deleting();
   if (!wanted)
@@ -199,13 +193,13 @@ void Rules::order_kept(const api::Pod& pod) {
   BootMillis now = world_.time.boot();
   if (!stack || now - stack_edited_[stack->metadata.key()] < memory_of_edits_millis) return;
   planner::Plan plan = planner::plan_of_spec(stack->spec);
-  const api::Tier* tier = tier_of(*stack, label_tier(pod));
+  const api::Tier* tier = stack->spec.tier(label_tier(pod));
   if (!tier) return;
   for (const auto& name : plan.order.predecessors[tier->name]) {
     planner::TierState state = plan.tier(name)->state;
     if (state == planner::TierState::Off || state == planner::TierState::Parked) continue;
     if (tier->start_after.empty() && state != planner::TierState::Resident) continue;
-    const api::Tier& before = *tier_of(*stack, name);
+    const api::Tier& before = *stack->spec.tier(name);
     const api::StackNode* node = planner::find_node(stack->spec, planner::node_of(stack->spec, before));
     if (tier->start_after.empty() &&
         image_failed(node->selector.at("kubernetes.io/hostname"), stack->spec.image_of(before)))
@@ -266,7 +260,7 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
   if (stage == PodStage::Serving || stage == PodStage::NotAnswering)
     return fail("9 drain before a voluntary stop", "deletes " + name + " without a drain");
   Shared<api::InferenceStack> stack = owner_of(before);
-  const api::Tier* tier = stack ? tier_of(*stack, label_tier(before)) : nullptr;
+  const api::Tier* tier = stack ? stack->spec.tier(label_tier(before)) : nullptr;
   if (!tier) return;
   const Life& life = lives_[before.metadata.uid];
   bool untouched = stack_edited_[stack->metadata.key()] < life.created_at && !stack->metadata.deleting();

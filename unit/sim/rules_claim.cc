@@ -114,10 +114,8 @@ void Rules::released_first(const api::Pod& pod, const Facts& facts) {
     // What serves goes on serving until its successor could start.
     bool fails = planned && (planned->state == planner::TierState::Error ||
                              planned->state == planner::TierState::Refused);
-    auto tier = std::find_if(stack->spec.tiers.begin(), stack->spec.tiers.end(),
-                             [&](const auto& t) { return planned && t.name == planned->name; });
-    bool awaited = resident && tier != stack->spec.tiers.end() &&
-                   image_awaited(reconcile::node_of(*other), stack->spec.image_of(*tier));
+    const api::Tier* tier = planned ? stack->spec.tier(planned->name) : nullptr;
+    bool awaited = resident && tier && image_awaited(reconcile::node_of(*other), stack->spec.image_of(*tier));
     if (fails || awaited) continue;
     fail("3 release before claim",
          fmt::format("lets in {} while {} holds gpuFraction {} and is to hold {}", pod.metadata.key().text(),

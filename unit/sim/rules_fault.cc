@@ -12,11 +12,10 @@ namespace {
 const char* const rule = "8 a GPU fault is not tried again";
 constexpr std::string_view gpu_fault = "GpuFault";
 
-bool told(const api::InferenceStack& stack, const api::Pod& pod, const std::string& tier) {
-  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(), [&](const auto& status) {
-    return status.name == tier && status.last_failure && status.last_failure->failure_class == gpu_fault &&
-           status.last_failure->time == reconcile::ended_at(pod);
-  });
+// The status tells of a fault by this tier's image and model, whichever tier had it.
+bool tells_of(const api::TierStatus& status, const api::InferenceStack& stack, const api::Tier& tier) {
+  return status.last_failure && status.last_failure->failure_class == gpu_fault &&
+         status.last_failure->subject == reconcile::subject_of(gpu_fault, stack.spec, tier, "");
 }
 
 }  // namespace
@@ -27,35 +26,28 @@ void Rules::fault_read(const api::Pod& pod, const api::InferenceStack& stack) {
   const EngineProcess* process = machine ? machine->find(pod.metadata.uid) : nullptr;
   bool speaks = process && !process->last_words.empty() && pod.engine && pod.engine->terminated;
   if (!speaks || world_.api_down_until >= process->died_at) return;
-  std::string tier(pod.metadata.label(names::label_tier));
-  if (!told(stack, pod, tier))
+  const api::TierStatus* status = stack.status.tier(std::string(pod.metadata.label(names::label_tier)));
+  bool told = status && status->last_failure && status->last_failure->failure_class == gpu_fault &&
+              status->last_failure->time == reconcile::ended_at(pod);
+  if (!told)
     fail(rule, fmt::format("deletes {}, which has faulted the GPU, and status says nothing of it",
                            pod.metadata.key().text()));
 }
 
 void Rules::fault_kept(const api::Pod& pod) {
   Shared<api::InferenceStack> stack = owner_of(pod);
-  if (!stack) return;
-  std::string name(pod.metadata.label(names::label_tier));
-  for (const auto& tier : stack->spec.tiers) {
-    if (tier.name != name) continue;
-    for (const auto& status : stack->status.tiers) {
-      if (status.name != name || !status.last_failure) continue;
-      const api::Failure& failure = *status.last_failure;
-      bool holds = failure.failure_class == gpu_fault &&
-                   failure.subject == reconcile::subject_of(gpu_fault, stack->spec, tier, "") &&
-                   failure.cleared == stack->metadata.annotation(names::annotation_clear_failures);
-      if (holds) fail(rule, fmt::format("lets in {} though it faulted the GPU", pod.metadata.key().text()));
-    }
-  }
+  const api::Tier* tier =
+      stack ? stack->spec.tier(std::string(pod.metadata.label(names::label_tier))) : nullptr;
+  const api::TierStatus* status = tier ? stack->status.tier(tier->name) : nullptr;
+  if (!status || !tells_of(*status, *stack, *tier)) return;
+  if (status->last_failure->cleared == stack->metadata.annotation(names::annotation_clear_failures))
+    fail(rule, fmt::format("lets in {} though it faulted the GPU", pod.metadata.key().text()));
 }
 
 // Who is held back by a fault, its own or that of a tier with the same image and model.
 bool Rules::quarantined(const api::InferenceStack& stack, const api::Tier& tier) const {
-  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(), [&](const auto& status) {
-    return status.last_failure && status.last_failure->failure_class == gpu_fault &&
-           status.last_failure->subject == reconcile::subject_of(gpu_fault, stack.spec, tier, "");
-  });
+  return std::any_of(stack.status.tiers.begin(), stack.status.tiers.end(),
+                     [&](const auto& status) { return tells_of(status, stack, tier); });
 }
 
 }  // namespace strix::sim

@@ -32,9 +32,8 @@ bool runs(World& world, const api::InferenceStack& stack, const std::string& tie
 
 // A wait is excused when what it names is true.
 bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& status) const {
-  auto tier = std::find_if(stack.spec.tiers.begin(), stack.spec.tiers.end(),
-                           [&](const auto& t) { return t.name == status.name; });
-  if (tier == stack.spec.tiers.end() || status.message.empty()) return false;
+  const api::Tier* tier = stack.spec.tier(status.name);
+  if (!tier || status.message.empty()) return false;
   if (status.reason == "PodNameTaken") {
     Shared<api::Pod> pod =
         world_.server.pods.find({stack.metadata.namespace_, stack.metadata.name + "-" + status.name});
@@ -80,10 +79,8 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
   for (const auto& tier : stack.spec.tiers) {
     bool parked = plan.tier(tier.name)->state == planner::TierState::Parked;
     bool running = runs(world_, stack, tier.name);
-    auto status = std::find_if(stack.status.tiers.begin(), stack.status.tiers.end(),
-                               [&](const auto& s) { return s.name == tier.name; });
-    if (status == stack.status.tiers.end())
-      return fail(rule, fmt::format("status of {} has nothing on {}", name, tier.name));
+    const api::TierStatus* status = stack.status.tier(tier.name);
+    if (!status) return fail(rule, fmt::format("status of {} has nothing on {}", name, tier.name));
     bool pressed = status->reason == names::reason_memory_pressure && excused(stack, *status);
     bool wanted = tier.activation == api::Activation::Always && !stack.spec.suspend && !parked && !pressed;
     if ((status->state == "Ready") != (wanted && running))
