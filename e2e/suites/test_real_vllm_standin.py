@@ -197,7 +197,7 @@ def stopped():
             how, took = life.ended(), time.monotonic() - begun
             print(f"        {'real' if real else 'stand-in'}, {seconds} s into its load: " + (
                 f"exit code {how['exitCode']} after {took:.1f} s" if how else
-                f"deaf, and ready after {took:.1f} s" if life.health[-1] == 200 else "deaf for 30 s"))
+                f"deaf, and ready after {took:.1f} s" if life.health[-1] == 200 else f"deaf for {took:.0f} s"))
             # By itself, of the signal, or as Python ends when it is interrupted: all three are the real engine's.
             assert how is None or how["exitCode"] in (0, 128 + signal.SIGTERM, 128 + signal.SIGINT), how
             for pid in processes(life.pod()):
