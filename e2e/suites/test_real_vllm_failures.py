@@ -68,7 +68,7 @@ def killed():
         for part, failure_class in (("VLLM::EngineCor", "EngineDied"), ("VLLM::Worker", "WorkerDied")):
             ns.wait_ready(seconds=START_SECONDS)
             before = tier_status(ns.stack(), "one")["restarts"]
-            os.kill(process_named(pod, part), signal.SIGKILL)
+            os.kill(process_named(ns.pod("s-one"), part), signal.SIGKILL)
             status = wait_tier(ns, "one", "a restart", lambda t: t.get("restarts", 0) > before, 120)
             print(f"        {part} when ready: {status['lastFailure']['class']}: {status['lastFailure']['message']}")
             assert status["lastFailure"]["class"] == failure_class and "exit code 0" in status["lastFailure"]["message"], status
