@@ -23,7 +23,7 @@ Result<ObjectMeta> decode_meta(json::Value object);
 // resourceVersion and the whole status.
 std::string encode_status_apply(const InferenceStack& stack, const StackStatus& status);
 
-// Canonical JSON of a status without its timestamps, to tell whether a write is due.
+// A status as it is written but for its timestamps, to tell whether a write is due.
 std::string status_fingerprint(const StackStatus& status);
 
 }  // namespace strix::api

@@ -35,6 +35,7 @@ inline constexpr std::string_view annotation_node = "inference.strix.dev/node";
 inline constexpr std::string_view annotation_claim = "inference.strix.dev/claim";    // ledger entry, JSON
 inline constexpr std::string_view annotation_leader = "inference.strix.dev/leader";  // who vouched for it
 inline constexpr std::string_view annotation_admitted_at = "inference.strix.dev/admitted-at";
+inline constexpr std::string_view annotation_boot_id = "inference.strix.dev/boot-id";
 // Annotation of a stack, for a person: any new value makes what was given up be tried again.
 inline constexpr std::string_view annotation_clear_failures = "inference.strix.dev/clear-failures";
 // Annotation of Services: hash of what was applied.
@@ -132,11 +133,18 @@ inline constexpr std::string_view failure_out_of_memory_killed = "OutOfMemoryKil
 inline constexpr std::string_view failure_evicted = "Evicted";
 inline constexpr std::string_view failure_rejected = "Rejected";
 inline constexpr std::string_view failure_node_shutdown = "NodeShutdown";
+inline constexpr std::string_view failure_node_rebooted = "NodeRebooted";
+inline constexpr std::string_view failure_rebooted_while_loading = "RebootedWhileLoading";
+inline constexpr std::string_view failure_reboot_loop = "RebootLoop";
 inline constexpr std::string_view failure_wedged = "Wedged";
+inline constexpr std::string_view failure_gpu_reset = "GpuReset";
 inline constexpr std::string_view failure_vanished = "Vanished";
 inline constexpr std::string_view failure_startup_deadline_exceeded = "StartupDeadlineExceeded";
 inline constexpr std::string_view failure_image_pull_failed = "ImagePullFailed";
 inline constexpr std::string_view failure_container_not_created = "ContainerNotCreated";
+
+// Also a row there: a pod that hangs says it too.
+inline constexpr std::string_view failure_gpu_fault = "GpuFault";
 
 // Reasons of the pod condition inference.strix.dev/serving.
 inline constexpr std::string_view serving_warm = "WarmedUp";

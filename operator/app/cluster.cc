@@ -78,12 +78,13 @@ Status KubeCluster::set_serving(const reconcile::PodRef& pod, bool serving, std:
   return patch_pod(pod, "status", w.take());
 }
 
-Status KubeCluster::admit_pod(const reconcile::PodRef& pod, WallMillis now) {
+Status KubeCluster::admit_pod(const reconcile::PodRef& pod, const std::string& boot_id, WallMillis now) {
   json::Writer w = begin_pod_patch(pod, true);
   w.key("labels").begin_object().member(names::label_admitted, "true").end_object();
   w.key("annotations")
       .begin_object()
       .member(names::annotation_admitted_at, format_micro_time(now))
+      .member(names::annotation_boot_id, boot_id)
       .end_object()
       .end_object();
   w.key("spec").begin_object().key("schedulingGates").begin_array().begin_object();

@@ -28,17 +28,28 @@ struct PodInput {
   std::string leader;  // identity of the process that vouches for the gate
 };
 
-struct RenderedPod {
+struct PodTemplate {
   std::string name;           // <stack>-<tier>
-  std::string template_hash;  // of everything below that makes a new pod necessary (not of `leader`)
-  std::string body;           // the Pod, JSON, ready for create
+  std::string template_hash;  // of everything that makes a new pod necessary (not of `leader`)
+};
+// What a pass needs to know whether a pod is as it should be; the pod itself is seldom needed.
+PodTemplate template_of(const PodInput& input);
+
+struct RenderedPod {
+  std::string name, template_hash;  // as template_of() says
+  std::string body;                 // the Pod, JSON, ready for create
 };
 RenderedPod render_pod(const PodInput& input);
 
-struct RenderedService {
+struct ServiceTemplate {
   std::string name;  // <stack>-<tier>
   std::string hash;  // also in the annotation applied-hash
-  std::string body;  // for create
+};
+ServiceTemplate service_template_of(const api::InferenceStack& stack, const api::Tier& tier);
+
+struct RenderedService {
+  std::string name, hash;  // as service_template_of() says
+  std::string body;        // for create
 };
 RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier);
 // A JSON merge patch that makes `existing` what render_service says, and leaves alone what others put there.

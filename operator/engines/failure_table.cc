@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "api/names.h"
+
 namespace strix::engines {
 
 namespace {
@@ -301,7 +303,7 @@ std::optional<Diagnosis> diagnose(Engine engine, std::string_view log) {
 Treatment treatment_of(std::string_view failure_class) {
   for (const FailureRow& row : rows)
     if (row.failure_class == failure_class) return row.treatment;
-  return Treatment::BackOff;
+  return failure_class == names::failure_reboot_loop ? Treatment::GiveUp : Treatment::BackOff;
 }
 
 }  // namespace strix::engines

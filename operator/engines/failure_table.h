@@ -54,7 +54,8 @@ struct Diagnosis {
 // the log is known. `log` is the end of a container's log; at most 64 KiB of it are looked at.
 std::optional<Diagnosis> diagnose(api::Engine engine, std::string_view log);
 
-// What a failure class is treated with, wherever it was found; BackOff for a class that no row names.
+// What a failure class is treated with, wherever it was found. Of those that no row names a RebootLoop is
+// given up, and all others are backed off.
 Treatment treatment_of(std::string_view failure_class);
 
 }  // namespace strix::engines

@@ -1,5 +1,8 @@
 #include "engines/labels.h"
 
+#include <functional>
+#include <utility>
+
 #include "api/names.h"
 #include "base/hash.h"
 
@@ -26,10 +29,17 @@ std::map<std::string, std::string> labels_of(const api::InferenceStack& stack, c
   return labels;
 }
 
+// Each pass over a stack that has settled asks for the same ones again, and to parse and sort them anew is
+// most of what such a pass costs: they are remembered, by length and hash of the body.
 std::string canonical_hash(const std::string& body) {
+  constexpr size_t known_most = 4096;
+  thread_local std::map<std::pair<size_t, size_t>, std::string> known;
+  std::pair key{body.size(), std::hash<std::string>{}(body)};
+  if (auto found = known.find(key); found != known.end()) return found->second;
   auto canonical = json::canonicalize(body);
   INVARIANT(canonical.ok());  // we wrote it
-  return stable_hash_hex(*canonical);
+  if (known.size() >= known_most) known.clear();
+  return known[key] = stable_hash_hex(*canonical);
 }
 
 void write_map(json::Writer& writer, std::string_view key, const std::map<std::string, std::string>& map) {

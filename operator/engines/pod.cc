@@ -178,13 +178,15 @@ std::string write_pod(const PodInput& input, const std::string& hash) {
 
 }  // namespace
 
-RenderedPod render_pod(const PodInput& input) {
+PodTemplate template_of(const PodInput& input) {
   INVARIANT(input.stack && input.tier && input.node);
-  RenderedPod pod;
-  pod.name = object_name(*input.stack, *input.tier);
-  pod.template_hash = canonical_hash(write_pod(input, {}));
-  pod.body = write_pod(input, pod.template_hash);
-  return pod;
+  return {object_name(*input.stack, *input.tier), canonical_hash(write_pod(input, {}))};
+}
+
+RenderedPod render_pod(const PodInput& input) {
+  auto [name, hash] = template_of(input);
+  std::string body = write_pod(input, hash);
+  return {std::move(name), std::move(hash), std::move(body)};
 }
 
 }  // namespace strix::engines

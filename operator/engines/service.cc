@@ -66,12 +66,14 @@ std::string write_service(const api::InferenceStack& stack, const api::Tier& tie
 
 }  // namespace
 
+ServiceTemplate service_template_of(const api::InferenceStack& stack, const api::Tier& tier) {
+  return {object_name(stack, tier), canonical_hash(write_service(stack, tier, {}))};
+}
+
 RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier) {
-  RenderedService service;
-  service.name = object_name(stack, tier);
-  service.hash = canonical_hash(write_service(stack, tier, {}));
-  service.body = write_service(stack, tier, service.hash);
-  return service;
+  auto [name, hash] = service_template_of(stack, tier);
+  std::string body = write_service(stack, tier, hash);
+  return {std::move(name), std::move(hash), std::move(body)};
 }
 
 std::string render_service_patch(const api::InferenceStack& stack, const api::Tier& tier,

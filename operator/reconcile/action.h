@@ -13,6 +13,7 @@ namespace strix::reconcile {
 
 struct CreatePod {
   std::string tier, name, body;
+  bool pulls = false;  // it only brings an image to its node
 };
 struct DeletePod {
   std::string tier;
@@ -36,9 +37,11 @@ struct NoteClaim {
 };
 struct CreateService {
   std::string tier, name, body;
+  bool pulls = false;  // it only brings an image to its node
 };
 struct ApplyService {
   std::string tier, name, body;
+  bool pulls = false;  // it only brings an image to its node
 };
 struct DeleteService {
   std::string name, uid;

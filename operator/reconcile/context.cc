@@ -19,19 +19,6 @@ bool has_labels(const api::Node& node, const std::map<std::string, std::string>&
                      [&](const auto& wanted) { return node.metadata.label(wanted.first) == wanted.second; });
 }
 
-engines::RenderedPod render(const Observed& observed, const TierContext& context, const api::Node& node) {
-  engines::PodInput input;
-  input.stack = observed.stack.get();
-  input.tier = context.tier;
-  input.node = context.node->entry;
-  input.kubernetes_node = node.metadata.name;
-  input.kubernetes_hostname = node.metadata.label("kubernetes.io/hostname");
-  input.claim = context.claim;
-  input.effective = context.effective;
-  input.leader = observed.leader;
-  return engines::render_pod(input);
-}
-
 // The first finding of the plan that keeps this tier from running, or else the whole stack; null: none.
 const planner::Finding* finding_on(const planner::Plan& plan, const std::string& tier) {
   const planner::Finding* all = nullptr;
@@ -97,6 +84,27 @@ void take_pressure(const Observed& observed, TierContext& context) {
 }
 
 }  // namespace
+
+engines::PodInput TierContext::pod_input() const {
+  const api::ObjectMeta& home = node->one()->metadata;
+  engines::PodInput input;
+  input.stack = observed->stack.get();
+  input.tier = tier;
+  input.node = node->entry;
+  input.kubernetes_node = home.name;
+  input.kubernetes_hostname = home.label("kubernetes.io/hostname");
+  input.claim = claim;
+  input.effective = effective;
+  input.leader = observed->leader;
+  return input;
+}
+
+const api::Node* TierContext::machine() const {
+  std::string name = node_of(*pod);
+  for (const auto& one : observed->nodes)
+    if (one->metadata.name == name) return one.get();
+  return nullptr;
+}
 
 bool TierContext::pressed() const {
   return parked && parked->reason == names::reason_memory_pressure;
@@ -166,8 +174,7 @@ void StackContext::add_tiers() {
     if (const planner::TierPlan* planned = plan->tier(name); planned && context.node)
       take_plan(*plan, *planned, context);
     take_pressure(observed, context);
-    if (context.node && context.node->one())
-      context.rendered = render(observed, context, *context.node->one());
+    if (context.node && context.node->one()) context.rendered = engines::template_of(context.pod_input());
     if (context.rendered) context.image = look_at_image(observed, context, *context.node->one());
     auto edges = plan->order.predecessors.find(name);
     if (edges != plan->order.predecessors.end())

@@ -67,13 +67,14 @@ void step_tiers(StackContext& stack, Decision& decision, bool whole_stack_stops)
 void step_services(const StackContext& stack, Decision& decision) {
   std::set<std::string> wanted;
   for (const auto& c : stack.tiers) {
-    engines::RenderedService service = engines::render_service(*stack.observed.stack, *c.tier);
+    engines::ServiceTemplate service = engines::service_template_of(*stack.observed.stack, *c.tier);
     wanted.insert(service.name);
     auto existing = std::find_if(stack.observed.services.begin(), stack.observed.services.end(),
                                  [&](const auto& s) { return s->metadata.name == service.name; });
     if (existing == stack.observed.services.end()) {
       if (!stack.observed.refusals.contains(c.tier->name))
-        decision.actions.push_back(CreateService{c.tier->name, service.name, service.body});
+        decision.actions.push_back(CreateService{
+            c.tier->name, service.name, engines::render_service(*stack.observed.stack, *c.tier).body});
       continue;
     }
     const api::ObjectMeta& meta = (*existing)->metadata;

@@ -147,7 +147,7 @@ PullStep step_pulls(const StackContext& stack) {
   for (const auto& [name, c] : needed) {
     if (c->image.present || observed.refusals.contains(name)) continue;
     step.actions.push_back(
-        CreatePod{name, name, engines::render_pull_pod(pull_of(observed, *c, *c->node->one()))});
+        CreatePod{name, name, engines::render_pull_pod(pull_of(observed, *c, *c->node->one())), true});
   }
   return step;
 }

@@ -204,7 +204,8 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
 
   Status done =
       request.kind == WindowRequest::Kind::Claim
-          ? ports_.cluster->admit_pod(request.pod, now.now.wall)
+          ? ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(),
+                                      now.now.wall)
           : ports_.cluster->set_serving(request.pod, false, names::serving_draining,
                                         "being stopped; requests under way are finished", now.now.wall);
   if (done) return {};

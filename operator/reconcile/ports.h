@@ -43,8 +43,9 @@ class Cluster {
   // Sets the readiness gate's condition. Precondition: the uid.
   virtual Status set_serving(const PodRef& pod, bool serving, std::string_view reason,
                              const std::string& message, WallMillis now) = 0;
-  // Removes the scheduling gate and labels the pod as admitted, in one patch. Preconditions: uid and version.
-  virtual Status admit_pod(const PodRef& pod, WallMillis now) = 0;
+  // Removes the scheduling gate and labels the pod as admitted, in one patch, with its node's boot ID.
+  // Preconditions: uid and version.
+  virtual Status admit_pod(const PodRef& pod, const std::string& boot_id, WallMillis now) = 0;
   // Puts our identity on a gated pod, so that a late patch of an earlier leader is refused.
   virtual Status vouch_for_pod(const PodRef& pod, const std::string& leader) = 0;
   // Makes the stack the controller of a pod that lost its owner (deleted with --cascade=orphan).

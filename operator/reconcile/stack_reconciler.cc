@@ -216,9 +216,10 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
   bool created = false, tells = false;
   memory.stack_version = observed.stack->metadata.resource_version;
   for (const Action& action : decision.actions) {
-    // A new pod is all that a first pass makes: with many stacks at once each gets its first pod before any
-    // gets the rest. The pod's own event brings the key back.
-    if (created && !std::holds_alternative<CreatePod>(action)) return result;
+    // Its tiers' pods are all that a first pass makes: with many stacks at once each gets its first pod
+    // before any gets the rest. The pod's own event brings the key back.
+    const auto* create = std::get_if<CreatePod>(&action);
+    if (created && (!create || create->pulls)) return result;
     if (std::holds_alternative<ApplyStatus>(action)) {
       tells = true;
       if (int64_t left = status_delay_left(observed, decision, memory); left > 0) {
@@ -236,8 +237,7 @@ PassResult StackReconciler::act(const Observed& observed, const Decision& decisi
       result.error = done.error();
       return result;
     }
-    created = created || (std::holds_alternative<CreatePod>(action) &&
-                          !memory.refusals.contains(std::get<CreatePod>(action).tier));
+    created = created || (create && !memory.refusals.contains(create->tier));
     // Events are told once the status that they stand in is written; a stack that goes gets none any more.
     bool told = std::holds_alternative<ApplyStatus>(action) || std::holds_alternative<SetFinalizer>(action);
     if (told && &action == &decision.actions.back())

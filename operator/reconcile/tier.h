@@ -59,7 +59,7 @@ struct TierContext {
   planner::Effective effective;
   const planner::TierPlan* planned = nullptr;    // null: nobody planned it
   ImageView image;                               // of a node that is known
-  std::optional<engines::RenderedPod> rendered;  // absent while the node is not known
+  std::optional<engines::PodTemplate> rendered;  // absent while the node is not known
   std::optional<Verdict> cannot_run;  // as the plan says: by its own numbers, or by its combination
   std::optional<Verdict> parked;      // by the plan, beside those that come first, or by its node's pressure
   std::vector<const TierContext*> predecessors;
@@ -68,7 +68,9 @@ struct TierContext {
                        // nor deleted
 
   std::string pod_name() const { return observed->stack->metadata.name + "-" + tier->name; }
-  bool pressed() const;  // parked because its node ran out of memory
+  engines::PodInput pod_input() const;  // of a node that is known
+  const api::Node* machine() const;     // that its pod is on; null: it is gone
+  bool pressed() const;                 // parked because its node ran out of memory
   bool pod_is_ours() const;
   bool pod_is_orphan() const;   // our labels, no controller
   bool pod_is_current() const;  // made from what would be rendered now; true while that is not known

@@ -12,17 +12,10 @@ namespace strix::reconcile {
 
 namespace {
 
-const api::Node* machine_of(const TierContext& c) {
-  std::string name = node_of(*c.pod);
-  for (const auto& node : c.observed->nodes)
-    if (node->metadata.name == name) return node.get();
-  return nullptr;
-}
-
 // Why nothing is heard of a pod: its machine is away, or gone for good.
 std::optional<Verdict> machine_away(const TierContext& c) {
   std::string name = node_of(*c.pod);
-  const api::Node* node = machine_of(c);
+  const api::Node* node = c.machine();
   if (!node)
     return Verdict{names::reason_node_not_found,
                    fmt::format("there is no node {} any more: Kubernetes takes pod {} away, and the tier "
@@ -44,7 +37,7 @@ TierOutcome silent(const TierContext& c, TierOutcome outcome) {
 }
 
 bool is_wedged(const TierContext& c, TierOutcome& outcome) {
-  const api::Node* node = machine_of(c);
+  const api::Node* node = c.machine();
   if (!c.probe || c.probe->wedged_since == 0 || !node || !node->ready) return false;
   const Now& now = c.observed->now;
   int64_t settles_in = counted_from(node->ready_since, now) + node_settle_millis - now.wall;

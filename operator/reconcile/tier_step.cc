@@ -7,6 +7,7 @@
 #include "api/names.h"
 #include "base/bytes.h"
 #include "planner/start_order.h"
+#include "reconcile/blame.h"
 #include "reconcile/failure.h"
 #include "reconcile/gates.h"
 #include "reconcile/read_back.h"
@@ -17,7 +18,7 @@ namespace strix::reconcile {
 
 namespace {
 
-constexpr int64_t log_again_millis = 1'000;
+constexpr int64_t log_again_millis = 1'000, blame_again_millis = 1'000;
 
 std::string_view state_of(const Verdict& verdict) {
   if (verdict.reason == names::reason_given_up) return state::given_up;
@@ -42,7 +43,8 @@ TierOutcome without_pod(const TierContext& c) {
         "takes over the pod that an earlier stack left running");
     return outcome;
   }
-  outcome.actions.push_back(CreatePod{c.tier->name, c.rendered->name, c.rendered->body});
+  outcome.actions.push_back(
+      CreatePod{c.tier->name, c.rendered->name, engines::render_pod(c.pod_input()).body});
   say(c, outcome, state::waiting, names::reason_preparing, "its pod is being created");
   return outcome;
 }
@@ -185,6 +187,16 @@ TierOutcome ended(const TierContext& c) {
     look_again(outcome, log_again_millis);
     return outcome;
   }
+  if (auto rebooted = reboot_failure(c, found)) found = std::move(*rebooted);
+  if (found.failure_class == names::failure_gpu_fault && needs_log(*c.pod, c.last)) {
+    auto faulty = faulty_tier(c);
+    if (!faulty) {
+      say(c, outcome, state::back_off, found.failure_class, found.message + "; its neighbours are looked at");
+      look_again(outcome, blame_again_millis);
+      return outcome;
+    }
+    if (*faulty != c.tier->name) found = reset_failure(std::move(found), *faulty);
+  }
   if (back_off_state(found.failure_class) == state::waiting && c.node && c.node->entry)
     found.message += "; " + fetch_hint(c.tier->model, c.node->entry->model_store, node_of(*c.pod));
   if (auto estimate = context_estimate(found, c.diagnosis))
@@ -215,10 +227,24 @@ TierOutcome ended(const TierContext& c) {
   return outcome;
 }
 
+// Kept for after the reboot that its node needs: the tier is not started into the same hang. The stop was
+// counted when it began.
+void blame_hang(const TierContext& c, TierOutcome& outcome) {
+  auto hang = hang_failure(c);
+  if (!hang) return;
+  hang->subject =
+      subject_of(hang->failure_class, c.observed->stack->spec, *c.tier, c.rendered->template_hash);
+  hang->cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  const auto& known = outcome.status.last_failure;
+  if (!known || known->failure_class != hang->failure_class || known->time != hang->time)
+    outcome.status.last_failure = std::move(hang);
+}
+
 TierOutcome terminating(const TierContext& c) {
   TierOutcome outcome = begin(c);
   const Now& now = c.observed->now;
   if (is_stuck(*c.pod, now)) {
+    blame_hang(c, outcome);
     say(c, outcome, state::stopping, names::reason_node_stuck,
         fmt::format("pod {} was to be gone at {} and is not: node {} is stuck; reboot it", c.pod_name(),
                     format_time(c.pod->metadata.deleted), node_of(*c.pod)));

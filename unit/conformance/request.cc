@@ -129,7 +129,7 @@ Answer Asked::pod_verb() const {
         return answer_of(cluster.create_pod(ns, pod_body(*seen, step.tier)));
       }
       case Verb::AdmitPod:
-        return answer_of(cluster.admit_pod(ref, when));
+        return answer_of(cluster.admit_pod(ref, "boot", when));
       case Verb::VouchForPod:
         return answer_of(cluster.vouch_for_pod(ref, step.number % 2 == 0 ? "first" : "second"));
       case Verb::AdoptPod: {

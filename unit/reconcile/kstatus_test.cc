@@ -32,7 +32,7 @@ std::string status_of(const api::InferenceStack& stack, std::string_view type) {
 
 void fail_with(StackWorld& world, const std::string& tier, const std::string& failure_class,
                engines::Treatment treatment) {
-  api::Pod& pod = world.add_pod(tier, PodStage::Ended, noon - 1'000);
+  api::Pod& pod = world.add_pod(tier, PodStage::Ended, noon - 10'000);
   world.diagnoses[pod.metadata.uid] = {failure_class, treatment, "what the log said", {}};
 }
 

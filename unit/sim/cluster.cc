@@ -160,14 +160,15 @@ Status SimCluster::set_serving(const reconcile::PodRef& ref, bool serving, std::
       std::move(effect), draining);
 }
 
-Status SimCluster::admit_pod(const reconcile::PodRef& ref, WallMillis now) {
+Status SimCluster::admit_pod(const reconcile::PodRef& ref, const std::string& boot_id, WallMillis now) {
   host_.claim();
   std::string stack = ref.name.name.substr(0, ref.name.name.rfind('-'));
-  auto effect = [&world = world_, ref, now, facts = facts_of(ref, stack)]() -> Status {
+  auto effect = [&world = world_, ref, boot_id, now, facts = facts_of(ref, stack)]() -> Status {
     Status done = world.server.patch_pod(ref.name, {ref.uid, ref.resource_version}, [&](api::Pod& pod) {
       std::erase(pod.scheduling_gates, names::scheduling_gate);
       pod.metadata.labels[std::string(names::label_admitted)] = "true";
       pod.metadata.annotations[std::string(names::annotation_admitted_at)] = format_micro_time(now);
+      pod.metadata.annotations[std::string(names::annotation_boot_id)] = boot_id;
       return true;
     });
     if (done) world.rules.admitted(*world.server.pods.find(ref.name), facts);

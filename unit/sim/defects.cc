@@ -81,9 +81,10 @@ Status DefectiveCluster::set_serving(const reconcile::PodRef& pod, bool serving,
   return inner_.set_serving(pod, serving, reason, message, now);
 }
 
-Status DefectiveCluster::admit_pod(const reconcile::PodRef& pod, WallMillis now) {
-  if (world_.defect == Defect::AdmitsWithoutVersion) return inner_.admit_pod({pod.name, pod.uid, ""}, now);
-  return inner_.admit_pod(pod, now);
+Status DefectiveCluster::admit_pod(const reconcile::PodRef& pod, const std::string& boot_id, WallMillis now) {
+  if (world_.defect == Defect::AdmitsWithoutVersion)
+    return inner_.admit_pod({pod.name, pod.uid, ""}, boot_id, now);
+  return inner_.admit_pod(pod, boot_id, now);
 }
 
 Status DefectiveCluster::vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) {

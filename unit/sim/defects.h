@@ -21,7 +21,7 @@ class DefectiveCluster : public reconcile::Cluster {
   Status delete_pod(const reconcile::PodRef& pod) override;
   Status set_serving(const reconcile::PodRef& pod, bool serving, std::string_view reason,
                      const std::string& message, WallMillis now) override;
-  Status admit_pod(const reconcile::PodRef& pod, WallMillis now) override;
+  Status admit_pod(const reconcile::PodRef& pod, const std::string& boot_id, WallMillis now) override;
   Status vouch_for_pod(const reconcile::PodRef& pod, const std::string& leader) override;
   Status adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack& stack) override;
   Status note_claim(const reconcile::PodRef& pod, const std::string& claim) override;

@@ -11,7 +11,7 @@ namespace strix::sim {
 namespace {
 
 constexpr const char* hostname_label = "kubernetes.io/hostname";
-constexpr int killed = 137, gpu_fault = 134;
+constexpr int killed = 137;
 
 bool serves(const api::Pod& pod) {
   const api::PodCondition* serving = pod.condition(names::readiness_gate);
@@ -38,6 +38,10 @@ Machine::Machine(Timeline& time, Story& story, ApiServer& server, const Plan& pl
   node.images = images_.listed();
   server_.put_node(node);
   has_agent_ = Random(plan.seed, name_ + " agent").chance(700);
+  Random truth(plan.seed, name_ + " truth");
+  int64_t real_milli = truth.chance(700) ? 1000 : truth.between(850, 999);
+  gpu_total_bytes_ = profile_.gpu_memory_bytes / 1000 * real_milli;
+  short_of_context_ = truth.chance(150);
 }
 
 EngineProcess* Machine::process_of(const std::string& uid) {
@@ -131,7 +135,7 @@ void Machine::begin(const api::Pod& pod) {
   process.stack = pod.metadata.label(names::label_stack);
   process.tier = pod.metadata.label(names::label_tier);
   process.spec = server_.spec_of(process.uid);
-  process.gpu_bytes = planner::fraction_bytes(profile_.gpu_memory_bytes, process.spec.gpu_fraction_milli);
+  process.gpu_bytes = planner::fraction_bytes(gpu_total_bytes_, process.spec.gpu_fraction_milli);
   process.epoch = epoch_;
   draw_fate(process);
   story_.tell(name_, "starts the engine of {} ({})", process.pod.text(), process.uid);
@@ -141,6 +145,7 @@ void Machine::begin(const api::Pod& pod) {
       if (EngineProcess* p = process_of(uid); p && p->loading(time_.boot()))
         die(uid, p->exit_code, "by itself");
     });
+  time_.at(process.listens_at, [this, uid] { measures_free(uid); });
   if (process.healthy_at != never) time_.at(process.healthy_at, [this, uid] { loaded(uid); });
   post_running(process);
 }
@@ -170,6 +175,17 @@ void Machine::loaded(const std::string& uid) {
   EngineProcess* process = process_of(uid);
   if (!process || process->dead) return;
   if (process->spec.gpu && process->epoch != epoch_) return die(uid, 1, "it measured its neighbours");
+  int64_t asked = process->spec.context_length_tokens,
+          fits = context_most_tokens(process->spec.gpu_fraction_milli);
+  if (process->spec.gpu && asked > fits) {
+    process->last_words = fmt::format(
+        "To serve at least one request with the model's max seq len ({}), (9.0 GiB KV cache is needed, which "
+        "is larger than the available KV cache memory (3.0 GiB). Based on the available memory, the "
+        "estimated "
+        "maximum model length is {}.\n",
+        asked, fits);
+    return die(uid, 1, "its context does not fit");
+  }
   ++epoch_;
   story_.tell(name_, "the engine of {} has loaded", process->pod.text());
 }
@@ -235,42 +251,7 @@ void Machine::post_end(const api::Pod& pod, const EngineProcess& process) {
   });
 }
 
-// --- trouble
-
-void Machine::kill(const std::string& uid, int exit_code) {
-  die(uid, exit_code, "by itself");
-}
-
-void Machine::silence(const std::string& uid, int64_t millis) {
-  EngineProcess* process = process_of(uid);
-  if (!process || process->dead) return;
-  story_.tell(name_, "the engine of {} falls silent for {} ms", process->pod.text(), millis);
-  process->silent_since = time_.boot();
-  process->silent_until = time_.boot() + millis;
-}
-
-void Machine::fault_gpu(const std::string& uid) {
-  EngineProcess* process = process_of(uid);
-  if (!process || process->dead || !process->spec.gpu) return;
-  process->last_words = "Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f.\n";
-  die(uid, gpu_fault, "its GPU faulted");
-}
-
-void Machine::wedge(const std::string& uid) {
-  EngineProcess* process = process_of(uid);
-  if (!process || process->dead || process->loading(time_.boot())) return;
-  story_.tell(name_, "the engine of {} hangs", process->pod.text());
-  process->wedged = true;
-}
-
-void Machine::jam(const std::string& uid, int64_t millis) {
-  EngineProcess* process = process_of(uid);
-  if (!process || process->dead) return;
-  story_.tell(name_, "the engine of {} hangs in the driver for {} ms: nothing ends it", process->pod.text(),
-              millis);
-  process->wedged = true;
-  process->jammed_until = time_.boot() + millis;
-}
+// --- the machine as a whole
 
 void Machine::post(bool ready, const std::string& message) {
   api::Node node = *server_.nodes.find({"", name_});

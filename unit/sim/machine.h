@@ -25,6 +25,7 @@ struct EngineProcess {
   BootMillis silent_since = 0, silent_until = 0, busy_until = 0, died_at = 0, holds_until = 0;
   int exit_code = 0;
   std::string last_words;  // in its log
+  bool gpu_faulted = false;
   int64_t leak_millis = 0, epoch = 0;
   BootMillis jammed_until = 0;  // in the driver: not even SIGKILL ends it
   bool ignores_term = false, terminated = false, dead = false, wedged = false;
@@ -46,7 +47,8 @@ class Machine {
   void kill(const std::string& uid, int exit_code);
   void silence(const std::string& uid, int64_t millis);
   void wedge(const std::string& uid);
-  void fault_gpu(const std::string& uid);
+  // With `resets` every other engine on that GPU goes too, within moments, in the same words.
+  void fault_gpu(const std::string& uid, bool resets);
   void jam(const std::string& uid, int64_t millis);
   void reboot(int64_t millis);
   void stall(int64_t millis);
@@ -57,6 +59,10 @@ class Machine {
   // --- what is true
   const std::string& name() const { return name_; }
   const api::NodeProfile& profile() const { return profile_; }
+  // What it really has, which may be less than its profile declares, and what really fits there.
+  int reboots() const { return boots_ - 1; }
+  int64_t gpu_total_bytes() const { return gpu_total_bytes_; }
+  int64_t context_most_tokens(int gpu_fraction_milli) const;
   bool has_image(const std::string& image) const { return images_.has(image); }
   const std::list<EngineProcess>& processes() const { return processes_; }
   const EngineProcess* find(const std::string& uid) const;
@@ -79,6 +85,7 @@ class Machine {
   void sync(const api::NamespacedName& pod);
   void begin(const api::Pod& pod);
   void draw_fate(EngineProcess& process);
+  void measures_free(const std::string& uid);
   void loaded(const std::string& uid);
   void terminate(EngineProcess& process, int64_t grace_seconds);
   void die(const std::string& uid, int exit_code, const char* why);
@@ -98,7 +105,8 @@ class Machine {
   int64_t epoch_ = 0;  // counts changes of the pool that others can measure
   int boots_ = 1, addresses_ = 0;
   bool calm_ = false, lost_words_ = false, has_agent_ = false;
-  int64_t foreign_bytes_ = 0;
+  int64_t foreign_bytes_ = 0, gpu_total_bytes_ = 0;
+  bool short_of_context_ = false;
   std::optional<reconcile::NodeMemoryReading> reading_;
 };
 

@@ -67,7 +67,7 @@ enum class Trouble {
   KillEngine,      // dies by itself
   SilenceEngine,   // stops answering for a while
   WedgeEngine,     // stops answering for good, and runs on
-  FaultGpu,        // dies of the GPU, and says so in its log
+  FaultGpu,        // dies of the GPU, and says so in its log; may take all others on it along
   JamEngine,       // the same, and not even SIGKILL ends it, for minutes or until the machine reboots
   RebootNode,
   StallKubelet,

@@ -208,7 +208,7 @@ void Rules::order_kept(const api::Pod& pod) {
     bool pressed = says(*stack, name, names::reason_memory_pressure) ||
                    acted_since(node->selector.at("kubernetes.io/hostname"), now - heard_of_nodes_millis);
     if (pressed) continue;
-    if (tier->start_after.empty() && quarantined(*stack, before)) continue;
+    if (tier->start_after.empty() && (quarantined(*stack, before) || given_up(*stack, before))) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);
     bool served =

@@ -24,11 +24,12 @@ bool tells_of(const api::TierStatus& status, const api::InferenceStack& stack, c
 void Rules::fault_read(const api::Pod& pod, const api::InferenceStack& stack) {
   const Machine* machine = world_.machine(pod.node_name);
   const EngineProcess* process = machine ? machine->find(pod.metadata.uid) : nullptr;
-  bool speaks = process && !process->last_words.empty() && pod.engine && pod.engine->terminated;
+  bool speaks = process && process->gpu_faulted && pod.engine && pod.engine->terminated;
   if (!speaks || world_.api_down_until >= process->died_at) return;
   const api::TierStatus* status = stack.status.tier(std::string(pod.metadata.label(names::label_tier)));
-  bool told = status && status->last_failure && status->last_failure->failure_class == gpu_fault &&
-              status->last_failure->time == reconcile::ended_at(pod);
+  bool told = status && status->last_failure && status->last_failure->time == reconcile::ended_at(pod) &&
+              (status->last_failure->failure_class == gpu_fault ||
+               status->last_failure->failure_class == names::failure_gpu_reset);
   if (!told)
     fail(rule, fmt::format("deletes {}, which has faulted the GPU, and status says nothing of it",
                            pod.metadata.key().text()));

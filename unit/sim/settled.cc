@@ -28,7 +28,33 @@ bool runs(World& world, const api::InferenceStack& stack, const std::string& tie
   return owner && owner->uid == stack.metadata.uid && machine && !machine->silent(pod->metadata.uid);
 }
 
+planner::Plan plan_now(const api::InferenceStack& stack) {
+  return planner::plan_of_spec(stack.spec, planner::built_in_capabilities(), stack.status.learned);
+}
+
 }  // namespace
+
+// The machine that it would run on has not the memory for its context, whatever its profile says.
+bool Rules::context_refused(const api::InferenceStack& stack, const api::Tier& tier) const {
+  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
+  const Machine* machine = world_.machine(node->selector.at("kubernetes.io/hostname"));
+  return tier.gpu_fraction_milli &&
+         tier.context_length_tokens > machine->context_most_tokens(*tier.gpu_fraction_milli);
+}
+
+bool Rules::rebooted_twice(const api::InferenceStack& stack, const api::Tier& tier) const {
+  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
+  return world_.machine(node->selector.at("kubernetes.io/hostname"))->reboots() > 1;
+}
+
+// With good reason: trying once more would end as before.
+bool Rules::given_up(const api::InferenceStack& stack, const api::Tier& tier) const {
+  const api::TierStatus* status = stack.status.tier(tier.name);
+  if (!status || !status->last_failure) return false;
+  const std::string& failure_class = status->last_failure->failure_class;
+  return (failure_class == "ContextTooLarge" && context_refused(stack, tier)) ||
+         (failure_class == names::failure_reboot_loop && rebooted_twice(stack, tier));
+}
 
 // A wait is excused when what it names is true.
 bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& status) const {
@@ -39,7 +65,7 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
         world_.server.pods.find({stack.metadata.namespace_, stack.metadata.name + "-" + status.name});
     return pod && !owner_of(*pod);
   }
-  planner::Plan plan = planner::plan_of_spec(stack.spec);
+  planner::Plan plan = plan_now(stack);
   const planner::TierPlan& planned = *plan.tier(status.name);
   if (status.reason == "Predecessor") {
     const auto& before = plan.order.predecessors[status.name];
@@ -47,6 +73,7 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
                        [&](const auto& name) { return !runs(world_, stack, name); });
   }
   if (status.state == "Quarantined") return quarantined(stack, *tier);
+  if (status.state == "GivenUp") return given_up(stack, *tier);
   if (status.reason == names::reason_memory_pressure) {
     // Others have taken the room meanwhile.
     const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
@@ -75,7 +102,7 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
     return fail(rule, fmt::format("status of {} speaks of generation {}, not {}", name,
                                   stack.status.observed_generation, stack.metadata.generation));
   bool all_run = true, ready = says_ready(stack);
-  planner::Plan plan = planner::plan_of_spec(stack.spec);
+  planner::Plan plan = plan_now(stack);
   for (const auto& tier : stack.spec.tiers) {
     bool parked = plan.tier(tier.name)->state == planner::TierState::Parked;
     bool running = runs(world_, stack, tier.name);
@@ -92,8 +119,8 @@ void Rules::settled_stack(const api::InferenceStack& stack) {
                                     status->reason, status->message));
     bool outdated = status->message.starts_with("serves on as it was before the change");
     auto state = plan.tier(tier.name)->state;
-    if (outdated && !quarantined(stack, tier) && state != planner::TierState::Error &&
-        state != planner::TierState::Refused)
+    bool held_back = quarantined(stack, tier) || context_refused(stack, tier);
+    if (outdated && !held_back && state != planner::TierState::Error && state != planner::TierState::Refused)
       return fail(rule, fmt::format("{} of {} was not replaced: {}", tier.name, name, status->message));
     all_run = all_run && (!wanted || (running && !outdated));
   }

@@ -141,7 +141,7 @@ void Troubles::pods(const Incident& incident) {
   } else if (machine && incident.trouble == Trouble::WedgeEngine) {
     machine->wedge(victim->metadata.uid);
   } else if (machine && incident.trouble == Trouble::FaultGpu) {
-    machine->fault_gpu(victim->metadata.uid);
+    machine->fault_gpu(victim->metadata.uid, incident.amount % 2 == 0);
   } else if (machine && incident.trouble == Trouble::JamEngine) {
     machine->jam(victim->metadata.uid, incident.millis * 8);
     // Somebody notices.
