@@ -134,6 +134,26 @@ def quarantine():
         assert ns.pod("s-two")["metadata"]["uid"] == two
 
 
+@test("a GPU that is reset under two tiers quarantines the one that died first, and the other one starts again", 300)
+def gpu_reset():
+    with Operator(), Namespace(API, "e2e-fail-reset") as ns:
+        other = {"model": {"repository": "Qwen/Qwen2.5-14B-Instruct", "facts": {"weightBytes": 4 << 30}}}
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, restart={"backoffSeconds": 1}),
+                                      gpu_tier("two", 8002, 0.3, restart={"backoffSeconds": 1}, **other)]))
+        ns.wait_ready()
+        ns.control("two", "gpu-hang")
+        time.sleep(1.5)  # a container's end is told in whole seconds
+        ns.control("one", "gpu-hang")
+        status = failed(ns, "one", "GpuReset")
+        assert "by a fault of tier two" in status["lastFailure"]["message"], status
+        wait_tier(ns, "one", "Ready", lambda t: t["state"] == "Ready")
+        status = tier_status(ns.stack(), "two")
+        assert status["state"] == "Quarantined" and status["reason"] == "GpuFault" and not serving(ns.pod("s-two")), status
+        print(f"        {status['message']}")
+        clear(ns, "wednesday")
+        ns.wait_ready()
+
+
 @test("an engine whose core dies ends with exit code 0 and comes back", 200)
 def engine_died():
     with Operator() as operator, Namespace(API, "e2e-fail-core") as ns:

@@ -73,6 +73,25 @@ def reboot():
         assert all(n <= 1 for n in restarts.values()), restarts
 
 
+@test("a tier in whose load its node goes down twice in a row is not started a third time, and the others run", 400)
+def reboot_loop():
+    with Operator(), Namespace(API, "e2e-reboot-loop") as ns:
+        ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, env={"STRIX_STANDIN_DIE": "never-ready"}, restart={"backoffSeconds": 1}),
+                                      gpu_tier("two", 8002, 0.3)]))
+        for failure_class in ("RebootedWhileLoading", "RebootLoop"):
+            def loads():
+                pod = ns.pod("s-one")
+                containers = pod["status"].get("containerStatuses") if pod and not gated(pod) else None
+                return containers and "running" in containers[0]["state"]
+            until("it loads", loads, 120)
+            cluster("reboot", "strix-1")
+            until(failure_class, lambda: tier_status(ns.stack(), "one").get("lastFailure", {}).get("class") == failure_class, 120)
+        until("the other one runs", lambda: tier_status(ns.stack(), "two")["state"] == "Ready", 120)
+        status = tier_status(ns.stack(), "one")
+        print(f"        {status['message']}")
+        assert status["state"] == "GivenUp" and status["reason"] == "RebootLoop", status
+
+
 @test("an API server that is away for a minute in the middle of a rollout finds it carried on", 400)
 def api_away():
     seconds = int(os.environ.get("STRIX_E2E_API_AWAY_SECONDS", "60"))

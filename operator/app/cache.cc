@@ -24,6 +24,20 @@ kube::Index<T> stack_index() {
           [](const T& object) { return std::vector<std::string>{stack_of(object).text()}; }};
 }
 
+// What others put on our pods and Services nobody here reads, nor what we put there for people and for the
+// API server's own selectors; of a thousand stacks it is megabytes.
+template <class T>
+Result<T> with_what_is_read(Result<T> object) {
+  if (!object) return object;
+  T kept = std::move(object).value();
+  std::erase_if(kept.metadata.labels, [](const auto& entry) {
+    return !entry.first.starts_with(names::group) || entry.first == names::label_node;
+  });
+  std::erase_if(kept.metadata.annotations,
+                [](const auto& entry) { return !entry.first.starts_with(names::group); });
+  return kept;
+}
+
 kube::InformerOptions<api::InferenceStack> stack_options() {
   kube::InformerOptions<api::InferenceStack> options;
   options.kind = "InferenceStack";
@@ -35,7 +49,7 @@ kube::InformerOptions<api::Pod> pod_options() {
   kube::InformerOptions<api::Pod> options;
   options.kind = "Pod";
   options.label_selector = names::label_stack;
-  options.decode = api::decode_pod;
+  options.decode = [](json::Value object) { return with_what_is_read(api::decode_pod(object)); };
   using Keys = std::vector<std::string>;
   options.indexes = {
       {std::string(by_stack),
@@ -59,7 +73,7 @@ kube::InformerOptions<api::Service> service_options() {
   kube::InformerOptions<api::Service> options;
   options.kind = "Service";
   options.label_selector = names::label_stack;
-  options.decode = api::decode_service;
+  options.decode = [](json::Value object) { return with_what_is_read(api::decode_service(object)); };
   options.indexes = {stack_index<api::Service>()};
   return options;
 }
@@ -86,7 +100,8 @@ InformerCache::InformerCache(kube::Client& client, metrics::Registry& registry, 
     wakes.pod_changed(before.get(), after.get());
     const api::Pod& pod = after ? *after : *before;
     // A pod that has just been made: stacks that have none yet come first.
-    bool made = !before && reconcile::stage_of(pod) == reconcile::PodStage::Gated;
+    bool gated = reconcile::stage_of(pod) == reconcile::PodStage::Gated;
+    bool made = !before && (gated || reconcile::is_pull_pod(pod));
     (made ? wakes.stack_later : wakes.stack)(stack_of(pod));
     std::string node = reconcile::is_pull_pod(pod) ? "" : reconcile::node_of(pod);
     if (!node.empty()) wakes.node(node);

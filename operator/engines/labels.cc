@@ -32,7 +32,7 @@ std::map<std::string, std::string> labels_of(const api::InferenceStack& stack, c
 // Each pass over a stack that has settled asks for the same ones again, and to parse and sort them anew is
 // most of what such a pass costs: they are remembered, by length and hash of the body.
 std::string canonical_hash(const std::string& body) {
-  constexpr size_t known_most = 4096;
+  constexpr size_t known_most = 256;
   thread_local std::map<std::pair<size_t, size_t>, std::string> known;
   std::pair key{body.size(), std::hash<std::string>{}(body)};
   if (auto found = known.find(key); found != known.end()) return found->second;

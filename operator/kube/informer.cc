@@ -97,7 +97,7 @@ InformerCore::InformerCore(WatchPorts ports, metrics::Registry& registry, Option
       registry_(registry),
       options_(std::move(options)),
       decode_(std::move(decode)),
-      store_(options_.index_names),
+      store_(options_.indexes),
       machine_(options_.watch) {}
 
 void InformerCore::add_handler(Handler handler) {
@@ -302,27 +302,27 @@ void InformerCore::stage_page() {
     ObjectKey key = key_of(object);
     const StoredObject* known = store_.peek(key);
     if (known != nullptr && same_version(*known, object)) {
-      staged_[key] = *known;
+      staged_.insert(*known);
       return;
     }
     Result<StoredObject> stored = read(object);
     if (stored.ok()) {
-      staged_[key] = std::move(stored).value();
+      staged_.insert(std::move(stored).value());
     } else if (known != nullptr) {
-      staged_[key] = *known;
+      staged_.insert(*known);
     }
   });
 }
 
 void InformerCore::commit() {
-  std::map<ObjectKey, StoredObject> before = store_.replace(std::exchange(staged_, {}));
+  StoredObjects before = store_.replace(std::exchange(staged_, {}));
   // Before the handlers: what they wake must not find an unsynced cache and go back to sleep.
   synced_.store(true, std::memory_order_release);
-  for (const auto& [key, gone] : before)
-    if (store_.peek(key) == nullptr) emit(&gone, nullptr);
+  for (const StoredObject& gone : before)
+    if (store_.peek(gone.key) == nullptr) emit(&gone, nullptr);
   store_.for_each([&](const StoredObject& after) {
     auto known = before.find(after.key);
-    emit(known == before.end() ? nullptr : &known->second, &after);
+    emit(known == before.end() ? nullptr : &*known, &after);
   });
   before.clear();
   give_back_memory();

@@ -52,7 +52,7 @@ class InformerCore : public std::enable_shared_from_this<InformerCore> {
 
   struct Options {
     std::string kind, label_selector, field_selector;
-    std::vector<std::string> index_names;
+    std::vector<StoreIndex> indexes;
     WatchSettings watch;
   };
 
@@ -103,7 +103,7 @@ class InformerCore : public std::enable_shared_from_this<InformerCore> {
   WatchMachine machine_;
   bool feeding_ = false;
   http::RequestId request_ = 0;
-  std::map<ObjectKey, StoredObject> staged_;  // the list that is being read
+  StoredObjects staged_;  // the list that is being read
   // What the input that is being carried out is about: the items of a page, or the object of an event.
   json::Value given_;
   WatchEventType given_type_ = WatchEventType::Bookmark;
@@ -181,17 +181,17 @@ class Informer {
   static InformerCore::Options core_options(const InformerOptions<T>& options) {
     InformerCore::Options core{
         options.kind, options.label_selector, options.field_selector, {}, options.watch};
-    for (const auto& index : options.indexes) core.index_names.push_back(index.name);
+    for (const auto& index : options.indexes)
+      core.indexes.push_back({index.name, [values = index.values](const void* object) {
+                                return values(*static_cast<const T*>(object));
+                              }});
     return core;
   }
   static InformerCore::Decode core_decode(InformerOptions<T> options) {
-    return [decode = std::move(options.decode), indexes = std::move(options.indexes)](
-               json::Value value, StoredObject* stored) -> Status {
+    return [decode = std::move(options.decode)](json::Value value, StoredObject* stored) -> Status {
       Result<T> decoded = decode(value);
       if (!decoded.ok()) return decoded.error();
-      auto object = std::make_shared<const T>(std::move(decoded).value());
-      for (const auto& index : indexes) stored->index_keys.push_back(index.values(*object));
-      stored->object = std::move(object);
+      stored->object = std::make_shared<const T>(std::move(decoded).value());
       return success();
     };
   }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -25,13 +24,26 @@ struct StoredObject {
   ObjectKey key;
   std::string uid, resource_version;
   std::shared_ptr<const void> object;
-  std::vector<std::vector<std::string>> index_keys;  // one list for each index
+};
+
+struct ByKey {
+  using is_transparent = void;
+  bool operator()(const StoredObject& a, const StoredObject& b) const { return a.key < b.key; }
+  bool operator()(const StoredObject& a, const ObjectKey& b) const { return a.key < b; }
+  bool operator()(const ObjectKey& a, const StoredObject& b) const { return a < b.key; }
+};
+using StoredObjects = std::set<StoredObject, ByKey>;
+
+// Under which values an object is found. Asked again when the object goes, so that nothing of it is kept.
+struct StoreIndex {
+  std::string name;
+  std::function<std::vector<std::string>(const void*)> values;
 };
 
 // The objects of one kind, whole at every moment. Written by the loop's thread, read by any.
 class ObjectStore {
  public:
-  explicit ObjectStore(std::vector<std::string> index_names);
+  explicit ObjectStore(std::vector<StoreIndex> indexes);
 
   std::shared_ptr<const void> get(const ObjectKey& key) const;
   std::vector<std::shared_ptr<const void>> list() const;
@@ -44,16 +56,18 @@ class ObjectStore {
   void erase(const ObjectKey& key);
   void for_each(const std::function<void(const StoredObject&)>& visit) const;
   // Everything at once; gives back what was there before.
-  std::map<ObjectKey, StoredObject> replace(std::map<ObjectKey, StoredObject> objects);
+  StoredObjects replace(StoredObjects objects);
 
  private:
-  using Index = std::unordered_map<std::string, std::set<ObjectKey>>;
-  static void link(std::vector<Index>& indexes, const StoredObject& stored);
-  static void unlink(std::vector<Index>& indexes, const StoredObject& stored);
+  // In order of keys. An entry of a set stays where it is for as long as it is there.
+  using Postings = std::vector<const StoredObject*>;
+  using Index = std::unordered_map<std::string, Postings>;
+  void link(std::vector<Index>& indexes, const StoredObject& stored) const;
+  void unlink(const StoredObject& stored);
 
-  const std::vector<std::string> index_names_;
+  const std::vector<StoreIndex> functions_;
   mutable std::mutex mutex_;
-  std::map<ObjectKey, StoredObject> objects_;
+  StoredObjects objects_;
   std::vector<Index> indexes_;
 };
 

@@ -37,12 +37,21 @@ NodeReconciler::NodeReconciler(Ports ports, Board& board, std::string leader)
 void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) {
   // A list after a gap shows the next pod of that name where the last one was.
   if (before && after && before->metadata.uid != after->metadata.uid) after = nullptr;
-  if (!before || !holds_memory(*before) || (after && holds_memory(*after))) return;
+  if (!before) return;
   std::string node = node_of(*before);
   planner::Claim claim = claim_of(*before);
   BootMillis boot = ports_.clock().boot;
   std::lock_guard lock(mutex_);
   Memory& memory = memories_[node];
+  if (stage_of(*before) == PodStage::Gated) {
+    if (after && stage_of(*after) == PodStage::Gated) return;
+    auto let_in = memory.let_in.extract(before->metadata.uid);
+    if (after || !let_in) return;
+    let_in.mapped().until = boot + let_in.mapped().patience_millis;
+    memory.vanished.push_back(std::move(let_in.mapped()));
+    return;
+  }
+  if (!holds_memory(*before) || (after && holds_memory(*after))) return;
   if (claim.gpu) memory.released = boot;
   // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
   if (after || before->node_name.empty()) return;
@@ -172,6 +181,29 @@ Result<bool> NodeReconciler::still_wanted(const WindowRequest& request) {
   return !stack->metadata.deleting() && stack->metadata.has_finalizer(names::finalizer);
 }
 
+// A pod that is let in may vanish before the cache has seen that it was.
+Status NodeReconciler::open(const NodeObserved& now, const WindowRequest& request) {
+  if (request.kind == WindowRequest::Kind::Stop)
+    return ports_.cluster->set_serving(request.pod, false, names::serving_draining,
+                                       "being stopped; requests under way are finished", now.now.wall);
+  auto gated = std::find_if(now.pods.begin(), now.pods.end(),
+                            [&](const auto& pod) { return pod->metadata.uid == request.pod.uid; });
+  if (gated != now.pods.end()) {
+    int64_t patience = (*gated)->termination_grace_seconds * 1000 + vanished_extra_millis;
+    std::lock_guard lock(mutex_);
+    memories_[now.node].let_in.insert_or_assign(
+        request.pod.uid,
+        VanishedHold{request.pod.uid, vanished_holder(request.pod.name), request.claim, 0, true, patience});
+  }
+  Status done =
+      ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(), now.now.wall);
+  bool refused =
+      !done && (done.error().kind == ErrorKind::Conflict || done.error().kind == ErrorKind::NotFound);
+  std::lock_guard lock(mutex_);
+  if (refused) memories_[now.node].let_in.erase(request.pod.uid);
+  return done;
+}
+
 PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& request) {
   auto wanted = still_wanted(request);
   if (!wanted) return {{}, wanted.error()};
@@ -180,6 +212,7 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
   if (!live) return {{}, live.error().wrap("list admitted pods of node " + seen.node)};
 
   NodeObserved now = seen;
+  now.requests = board_.requests_of(seen.node);  // a stack may have thought better of it meanwhile
   now.pods.clear();
   std::set<std::string> live_uids;
   for (auto& pod : *live) {
@@ -200,14 +233,9 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
   // It slept meanwhile: what was counted before counts no more.
   if (now.now.boot_steady_since != seen.now.boot_steady_since) return {moved_millis, {}};
   WindowDecision again = decide_window(now);
-  if (!again.granted || again.granted->pod.uid != request.pod.uid) return {moved_millis, {}};
+  if (!again.granted || !again.granted->same_as(request)) return {moved_millis, {}};
 
-  Status done =
-      request.kind == WindowRequest::Kind::Claim
-          ? ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(),
-                                      now.now.wall)
-          : ports_.cluster->set_serving(request.pod, false, names::serving_draining,
-                                        "being stopped; requests under way are finished", now.now.wall);
+  Status done = open(now, request);
   if (done) return {};
   ErrorKind kind = done.error().kind;
   if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};

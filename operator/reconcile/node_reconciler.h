@@ -40,6 +40,9 @@ class NodeReconciler {
     bool was_away = false;  // its kubelet, when last seen
     PressureMemory pressure;
     std::vector<PodRef> unanswered;  // let in, or told to drain, by a patch whose outcome is not known
+    // By pod uid: what we let in, or may have, and the cache still shows as gated. Should it vanish before
+    // the cache has seen that, this is all that is known of it.
+    std::map<std::string, VanishedHold> let_in;
   };
 
   NodeObserved observe(const std::string& node);
@@ -47,6 +50,7 @@ class NodeReconciler {
   Status fence(const std::string& node);
   PassResult grant(const NodeObserved& seen, const WindowRequest& request);
   Result<bool> still_wanted(const WindowRequest& request);
+  Status open(const NodeObserved& now, const WindowRequest& request);
 
   Ports ports_;
   Board& board_;

@@ -105,8 +105,10 @@ Result<T> SimCluster::send(const Fate& fate, std::string what, std::function<Res
 }
 
 Facts SimCluster::facts_of(const reconcile::PodRef& pod, const std::string& stack) const {
-  auto read = read_.find({pod.name.namespace_, stack});
-  return {listed_, read == read_.end() ? 0 : read->second};
+  const Fiber* pass = &host_.fiber();
+  auto listed = listed_.find(pass);
+  auto read = read_.find({pass, {pod.name.namespace_, stack}});
+  return {listed == listed_.end() ? 0 : listed->second, read == read_.end() ? 0 : read->second};
 }
 
 Status SimCluster::create_pod(const std::string&, const std::string& body) {
@@ -252,26 +254,30 @@ Result<std::string> SimCluster::apply_status(const api::InferenceStack& stack,
   }
   return exchange<std::string>(true, what,
                                [&world = world_, key = stack.metadata.key(), resource_version, status] {
-                                 return world.server.apply_status(key, resource_version, status);
+                                 auto done = world.server.apply_status(key, resource_version, status);
+                                 if (done) world.rules.told(key, status);
+                                 return done;
                                });
 }
 
 Result<api::InferenceStack> SimCluster::read_stack(const api::NamespacedName& name) {
-  return exchange<api::InferenceStack>(
-      false, "",
-      [this, alive = std::weak_ptr<int>(alive_), &world = world_, name]() -> Result<api::InferenceStack> {
-        if (!alive.expired()) read_[name] = world.time.boot();
-        Shared<api::InferenceStack> stack = world.server.stacks.find(name);
-        if (!stack) return Error{ErrorKind::NotFound, name.text() + " not found", 0};
-        return *stack;
-      });
+  return exchange<api::InferenceStack>(false, "",
+                                       [this, alive = std::weak_ptr<int>(alive_), &world = world_, name,
+                                        pass = &host_.fiber()]() -> Result<api::InferenceStack> {
+                                         if (!alive.expired()) read_[{pass, name}] = world.time.boot();
+                                         Shared<api::InferenceStack> stack = world.server.stacks.find(name);
+                                         if (!stack)
+                                           return Error{ErrorKind::NotFound, name.text() + " not found", 0};
+                                         return *stack;
+                                       });
 }
 
 Result<std::vector<api::Pod>> SimCluster::read_admitted_pods(const std::string& node) {
   return exchange<std::vector<api::Pod>>(
       false, "",
-      [this, alive = std::weak_ptr<int>(alive_), &world = world_, node]() -> Result<std::vector<api::Pod>> {
-        if (!alive.expired()) listed_ = world.time.boot();
+      [this, alive = std::weak_ptr<int>(alive_), &world = world_, node,
+       pass = &host_.fiber()]() -> Result<std::vector<api::Pod>> {
+        if (!alive.expired()) listed_[pass] = world.time.boot();
         std::vector<api::Pod> found;
         for (const auto& [key, pod] : world.server.pods.objects)
           if (pod->metadata.label(names::label_node) == stable_hash_hex(node) &&

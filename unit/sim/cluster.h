@@ -74,8 +74,9 @@ class SimCluster : public reconcile::Cluster {
   const std::string name_;
   Random dice_;
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // gone with the process
-  BootMillis listed_ = 0;                                        // the last live list
-  std::map<api::NamespacedName, BootMillis> read_;
+  // The last live list and read of each pass that is under way: several are, on as many nodes.
+  std::map<const Fiber*, BootMillis> listed_;
+  std::map<std::pair<const Fiber*, api::NamespacedName>, BootMillis> read_;
 };
 
 }  // namespace strix::sim

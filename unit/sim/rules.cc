@@ -84,10 +84,12 @@ void Rules::pod_changed(const Shared<api::Pod>& before, const Shared<api::Pod>& 
 
 // Whether what serves goes on serving, as its successor's image is not known to be there: it is pulled, it is
 // to be pulled whatever is there, or it has been pulled a moment ago.
-bool Rules::image_awaited(const std::string& node, const std::string& image) {
+bool Rules::image_awaited(const api::InferenceStack& stack, const std::string& node, const api::Tier& tier) {
+  std::string image = stack.spec.image_of(tier);
   bool always = engines::full_image_name(image).ends_with(":latest"), pulling = false;
   for (const auto& [key, pod] : world_.server.pods.objects) {
     if (!reconcile::is_pull_pod(*pod) || reconcile::node_of(*pod) != node || pod->image != image) continue;
+    if (!pod->metadata.controlled_by(stack.metadata.uid)) continue;
     BootMillis brought = lives_[pod->metadata.uid].brought_at;
     if (brought != 0)
       return world_.time.boot() - std::max(brought, world_.deaf_until) < heard_of_nodes_millis;
@@ -204,10 +206,7 @@ void Rules::order_kept(const api::Pod& pod) {
     if (tier->start_after.empty() &&
         image_failed(node->selector.at("kubernetes.io/hostname"), stack->spec.image_of(before)))
       continue;
-    // Parked by pressure, as its status says or is about to.
-    bool pressed = says(*stack, name, names::reason_memory_pressure) ||
-                   acted_since(node->selector.at("kubernetes.io/hostname"), now - heard_of_nodes_millis);
-    if (pressed) continue;
+    if (pressed(*stack, before)) continue;
     if (tier->start_after.empty() && (quarantined(*stack, before) || given_up(*stack, before))) continue;
     api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
     Shared<api::Pod> predecessor = world_.server.pods.find(key);

@@ -51,6 +51,7 @@ class Rules {
 
   // --- what an operator's write did, right after it took effect
   void created(const api::Pod& pod, const std::string& body);
+  void told(const api::NamespacedName& stack, const api::StackStatus& status);  // by a write of a status
   void claims(int in_this_pass);  // the window was opened, or was to be, so often in one pass
   void admitted(const api::Pod& pod, const Facts& facts);
   void served(const api::Pod& before, bool serving, bool draining, const Facts& facts);
@@ -82,11 +83,12 @@ class Rules {
   bool context_refused(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool given_up(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool quarantined(const api::InferenceStack& stack, const api::Tier& tier) const;
+  bool pressed(const api::InferenceStack& stack, const api::Tier& tier);
   bool acted_since(const std::string& machine, BootMillis since);  // a tier may have been parked there
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
   bool image_failed(const std::string& node, const std::string& image) const;
-  bool image_awaited(const std::string& node, const std::string& image);
+  bool image_awaited(const api::InferenceStack& stack, const std::string& node, const api::Tier& tier);
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
   int64_t passed_since(BootMillis boot, WallMillis wall) const;
   void still_wanted(const api::Pod& pod, const Facts& facts);
@@ -110,6 +112,7 @@ class Rules {
   std::map<api::NamespacedName, BootMillis> stack_edited_;
   std::map<std::string, BootMillis> node_unfit_since_;  // not Ready, or cordoned
   std::map<std::string, Low> low_;                      // by machine
+  std::map<std::string, BootMillis> pressed_until_;     // by "namespace/stack-tier", as status told
   BootMillis leader_since_ = 0, knows_since_ = 0;
 };
 

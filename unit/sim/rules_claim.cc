@@ -115,7 +115,7 @@ void Rules::released_first(const api::Pod& pod, const Facts& facts) {
     bool fails = planned && (planned->state == planner::TierState::Error ||
                              planned->state == planner::TierState::Refused);
     const api::Tier* tier = planned ? stack->spec.tier(planned->name) : nullptr;
-    bool awaited = resident && tier && image_awaited(reconcile::node_of(*other), stack->spec.image_of(*tier));
+    bool awaited = resident && tier && image_awaited(*stack, reconcile::node_of(*other), *tier);
     if (fails || awaited) continue;
     fail("3 release before claim",
          fmt::format("lets in {} while {} holds gpuFraction {} and is to hold {}", pod.metadata.key().text(),

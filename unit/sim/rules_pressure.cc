@@ -1,4 +1,5 @@
 #include "api/names.h"
+#include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/rules.h"
 #include "sim/world.h"
@@ -52,6 +53,29 @@ void Rules::check_pressure() {
 bool Rules::acted_since(const std::string& machine, BootMillis since) {
   BootMillis acted = low_[machine].acted_at;
   return acted != 0 && acted >= since;
+}
+
+// From the moment in which the status of a tier says so until one tells of something else than its end.
+void Rules::told(const api::NamespacedName& stack, const api::StackStatus& status) {
+  for (const auto& tier : status.tiers) {
+    std::string key = stack.text() + "-" + tier.name;
+    if (tier.reason == names::reason_memory_pressure) {
+      pressed_until_[key] = INT64_MAX;
+    } else if (auto known = pressed_until_.find(key); known != pressed_until_.end()) {
+      bool still_going = tier.reason == names::reason_terminating || tier.reason == names::reason_node_stuck;
+      if (!still_going) known->second = std::min(known->second, world_.time.boot());
+    }
+  }
+}
+
+// Parked by pressure, as its status says or is about to, or said a moment ago: what was let in since then may
+// have been on its way.
+bool Rules::pressed(const api::InferenceStack& stack, const api::Tier& tier) {
+  BootMillis since = world_.time.boot() - heard_of_nodes_millis;
+  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
+  auto told = pressed_until_.find(stack.metadata.key().text() + "-" + tier.name);
+  return acted_since(node->selector.at("kubernetes.io/hostname"), since) ||
+         (told != pressed_until_.end() && told->second >= since);
 }
 
 void Rules::memory_free(const api::Pod& pod) {
