@@ -148,7 +148,8 @@ def gpu_reset():
         assert "by a fault of tier two" in status["lastFailure"]["message"], status
         wait_tier(ns, "one", "Ready", lambda t: t["state"] == "Ready")
         status = tier_status(ns.stack(), "two")
-        assert status["state"] == "Quarantined" and status["reason"] == "GpuFault" and not serving(ns.pod("s-two")), status
+        assert status["state"] == "Quarantined" and status["reason"] == "GpuFault", status
+        assert ns.pod("s-two")["status"]["phase"] == "Failed"
         print(f"        {status['message']}")
         clear(ns, "wednesday")
         ns.wait_ready()

@@ -113,9 +113,10 @@ std::optional<api::Failure> reboot_failure(const TierContext& c, const api::Fail
   bool again = known && (known->failure_class == names::failure_rebooted_while_loading ||
                          known->failure_class == names::failure_reboot_loop);
   failure.failure_class = again ? names::failure_reboot_loop : names::failure_rebooted_while_loading;
-  failure.message = again ? "its node rebooted while the tier was loading, twice in a row; it is not started "
-                            "again: another image or model, or a smaller memory.gpuFraction"
-                          : "its node rebooted while the tier was loading";
+  failure.message = "its node rebooted while the tier was loading";
+  if (again)
+    failure.message +=
+        ", twice in a row (another image or model, or a smaller memory.gpuFraction, may spare it that)";
   return failure;
 }
 

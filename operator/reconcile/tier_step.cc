@@ -191,7 +191,8 @@ TierOutcome ended(const TierContext& c) {
   if (found.failure_class == names::failure_gpu_fault && needs_log(*c.pod, c.last)) {
     auto faulty = faulty_tier(c);
     if (!faulty) {
-      say(c, outcome, state::back_off, found.failure_class, found.message + "; its neighbours are looked at");
+      say(c, outcome, state::back_off, found.failure_class,
+          "its engine died of the GPU; which tier is at fault is known in a moment");
       look_again(outcome, blame_again_millis);
       return outcome;
     }
