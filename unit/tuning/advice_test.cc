@@ -289,6 +289,7 @@ TEST_CASE("whatever was seen, what is recommended is on the grid, admitted, and 
   int recommended = 0;
   for (int i = 0; i < 200; ++i) {
     World world = draw(0, 2) == 0 ? llama(draw(2, 64) * 2048) : vllm(draw(2, 64) * 2048, std::nullopt);
+    world.spec.tiers.reserve(2);
     api::Tier& tier = world.spec.tiers[0];
     if (tier.engine == api::Engine::Vllm && draw(0, 1))
       tier.gpu_fraction_milli = static_cast<int>(draw(30, 60)) * 10;
