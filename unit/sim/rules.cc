@@ -312,8 +312,9 @@ void Rules::check_memory() {
     for (const auto& process : machine.processes()) {
       if (!process.holds(world_.time.boot())) continue;
       Shared<api::Pod> pod = world_.server.pods.find(process.pod);
-      // A process that nobody can end, and whose pod was deleted by force: the rule gives it up in the end.
-      if (process.jammed(world_.time.boot()) && !(pod && pod->metadata.uid == process.uid)) continue;
+      // A process that nobody could end, and whose pod was deleted by force: the rule gives it up in the end,
+      // and nothing tells when it does end.
+      if (process.jammed_until != 0 && !(pod && pod->metadata.uid == process.uid)) continue;
       bool counted = pod && pod->metadata.uid == process.uid && reconcile::holds_memory(*pod);
       bool unknown = !process.dead && !(pod && pod->metadata.uid == process.uid) &&
                      lives_[process.uid].vanished_at <= knows_since_;
