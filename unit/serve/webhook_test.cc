@@ -18,6 +18,13 @@ using namespace strix::serve;
 
 namespace {
 
+// Of the processor, for the worst body that is read at all; the API server waits for three.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double review_seconds_most = 20;  // an instrumented run is that much slower
+#else
+constexpr double review_seconds_most = 2;
+#endif
+
 Admission open_admission() {
   Admission admission;
   admission.policy.allow_privileged_tiers = true;
@@ -280,7 +287,7 @@ TEST_CASE("reviews that are made to take long are answered in time") {
     Answer answer = review(open_admission(), body);
     double seconds = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
     CAPTURE(seconds);
-    CHECK(seconds < 2);
+    CHECK(seconds < review_seconds_most);
     CHECK(answer.reply.body.size() < 64 * 1024);
   }
 }
