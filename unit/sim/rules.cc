@@ -255,6 +255,9 @@ void Rules::deleted(const api::Pod& before, const reconcile::PodRef& given) {
     return fail("6 deletes carry preconditions", "deletes another " + name + " than it saw");
   ours(before, "deletes");
   if (before.metadata.deleting() || reconcile::is_pull_pod(before)) return;
+  // Taken down by pressure, though its status may never come to say so.
+  if (acted_since(before.node_name, world_.time.boot() - heard_of_nodes_millis))
+    pressed_until_[name] = INT64_MAX;
   PodStage stage = reconcile::stage_of(before);
   if (stage == PodStage::Serving || stage == PodStage::NotAnswering)
     return fail("9 drain before a voluntary stop", "deletes " + name + " without a drain");
