@@ -35,9 +35,8 @@ struct PodTemplate {
 // What a pass needs to know whether a pod is as it should be; the pod itself is seldom needed.
 PodTemplate template_of(const PodInput& input);
 
-struct RenderedPod {
-  std::string name, template_hash;  // as template_of() says
-  std::string body;                 // the Pod, JSON, ready for create
+struct RenderedPod : PodTemplate {
+  std::string body;  // the Pod, JSON, ready for create
 };
 RenderedPod render_pod(const PodInput& input);
 
@@ -47,9 +46,8 @@ struct ServiceTemplate {
 };
 ServiceTemplate service_template_of(const api::InferenceStack& stack, const api::Tier& tier);
 
-struct RenderedService {
-  std::string name, hash;  // as service_template_of() says
-  std::string body;        // for create
+struct RenderedService : ServiceTemplate {
+  std::string body;  // for create
 };
 RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier);
 // A JSON merge patch that makes `existing` what render_service says, and leaves alone what others put there.

@@ -184,9 +184,9 @@ PodTemplate template_of(const PodInput& input) {
 }
 
 RenderedPod render_pod(const PodInput& input) {
-  auto [name, hash] = template_of(input);
-  std::string body = write_pod(input, hash);
-  return {std::move(name), std::move(hash), std::move(body)};
+  PodTemplate made_from = template_of(input);
+  std::string body = write_pod(input, made_from.template_hash);
+  return {std::move(made_from), std::move(body)};
 }
 
 }  // namespace strix::engines

@@ -71,14 +71,14 @@ ServiceTemplate service_template_of(const api::InferenceStack& stack, const api:
 }
 
 RenderedService render_service(const api::InferenceStack& stack, const api::Tier& tier) {
-  auto [name, hash] = service_template_of(stack, tier);
-  std::string body = write_service(stack, tier, hash);
-  return {std::move(name), std::move(hash), std::move(body)};
+  ServiceTemplate made_from = service_template_of(stack, tier);
+  std::string body = write_service(stack, tier, made_from.hash);
+  return {std::move(made_from), std::move(body)};
 }
 
 std::string render_service_patch(const api::InferenceStack& stack, const api::Tier& tier,
                                  const api::Service& existing) {
-  Annotations annotations = annotations_of(tier, canonical_hash(write_service(stack, tier, {})));
+  Annotations annotations = annotations_of(tier, service_template_of(stack, tier).hash);
   json::Writer writer;
   writer.begin_object().key("metadata").begin_object();
   writer.member("uid", existing.metadata.uid);

@@ -29,6 +29,17 @@ PressureTier::Stage pressure_stage(const api::Pod& pod, const Now& now) {
   }
 }
 
+// What `pod` may still hold should it vanish; `until` is set when it does.
+VanishedHold hold_of(const api::Pod& pod, const planner::Claim& claim, bool claim_known) {
+  int64_t patience = pod.termination_grace_seconds * 1000 + vanished_extra_millis;
+  return {pod.metadata.uid, vanished_holder(pod.metadata.key()), claim, 0, claim_known, patience};
+}
+
+// A patch that found another pod, or none, and so did nothing.
+bool found_another(const Status& done) {
+  return !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
+}
+
 }  // namespace
 
 NodeReconciler::NodeReconciler(Ports ports, Board& board, std::string leader)
@@ -47,17 +58,14 @@ void NodeReconciler::pod_changed(const api::Pod* before, const api::Pod* after) 
     if (after && stage_of(*after) == PodStage::Gated) return;
     auto let_in = memory.let_in.extract(before->metadata.uid);
     if (after || !let_in) return;
-    let_in.mapped().until = boot + let_in.mapped().patience_millis;
-    memory.vanished.push_back(std::move(let_in.mapped()));
+    memory.vanish(std::move(let_in.mapped()), boot);
     return;
   }
   if (!holds_memory(*before) || (after && holds_memory(*after))) return;
   if (claim.gpu) memory.released = boot;
   // It ended with a terminal phase, or never got as far as a node: nothing is left behind.
   if (after || before->node_name.empty()) return;
-  int64_t patience = before->termination_grace_seconds * 1000 + vanished_extra_millis;
-  memory.vanished.push_back({before->metadata.uid, vanished_holder(before->metadata.key()), claim,
-                             boot + patience, claim_is_known(*before), patience});
+  memory.vanish(hold_of(*before, claim, claim_is_known(*before)), boot);
 }
 
 NodeObserved NodeReconciler::observe(const std::string& node) {
@@ -103,8 +111,7 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   sooner(result.retry_after_millis, pressure_retry);
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
-    bool moved =
-        !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
+    bool moved = found_another(done);
     if (moved) result.retry_after_millis = moved_millis;
     if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
   }
@@ -159,9 +166,7 @@ Status NodeReconciler::fence(const std::string& node) {
   }
   for (const auto& pod : pods) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_ + " (again)");
-    bool moved =
-        !done && (done.error().kind == ErrorKind::NotFound || done.error().kind == ErrorKind::Conflict);
-    if (!done && !moved) return done.error().wrap("vouch again for pod " + pod.name.text());
+    if (!done && !found_another(done)) return done.error().wrap("vouch again for pod " + pod.name.text());
     std::lock_guard lock(mutex_);
     std::erase_if(memories_[node].unanswered, [&](const auto& other) { return other.uid == pod.uid; });
   }
@@ -189,18 +194,15 @@ Status NodeReconciler::open(const NodeObserved& now, const WindowRequest& reques
   auto gated = std::find_if(now.pods.begin(), now.pods.end(),
                             [&](const auto& pod) { return pod->metadata.uid == request.pod.uid; });
   if (gated != now.pods.end()) {
-    int64_t patience = (*gated)->termination_grace_seconds * 1000 + vanished_extra_millis;
     std::lock_guard lock(mutex_);
-    memories_[now.node].let_in.insert_or_assign(
-        request.pod.uid,
-        VanishedHold{request.pod.uid, vanished_holder(request.pod.name), request.claim, 0, true, patience});
+    memories_[now.node].let_in.insert_or_assign(request.pod.uid, hold_of(**gated, request.claim, true));
   }
   Status done =
       ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(), now.now.wall);
-  bool refused =
-      !done && (done.error().kind == ErrorKind::Conflict || done.error().kind == ErrorKind::NotFound);
-  std::lock_guard lock(mutex_);
-  if (refused) memories_[now.node].let_in.erase(request.pod.uid);
+  if (found_another(done)) {
+    std::lock_guard lock(mutex_);
+    memories_[now.node].let_in.erase(request.pod.uid);
+  }
   return done;
 }
 
@@ -237,8 +239,7 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
 
   Status done = open(now, request);
   if (done) return {};
-  ErrorKind kind = done.error().kind;
-  if (kind == ErrorKind::Conflict || kind == ErrorKind::NotFound) return {moved_millis, {}};
+  if (found_another(done)) return {moved_millis, {}};
   {
     std::lock_guard lock(mutex_);
     memories_[seen.node].unanswered.push_back(request.pod);

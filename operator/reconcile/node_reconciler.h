@@ -43,6 +43,11 @@ class NodeReconciler {
     // By pod uid: what we let in, or may have, and the cache still shows as gated. Should it vanish before
     // the cache has seen that, this is all that is known of it.
     std::map<std::string, VanishedHold> let_in;
+
+    void vanish(VanishedHold hold, BootMillis now) {
+      hold.until = now + hold.patience_millis;
+      vanished.push_back(std::move(hold));
+    }
   };
 
   NodeObserved observe(const std::string& node);

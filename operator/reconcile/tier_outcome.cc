@@ -116,11 +116,16 @@ std::optional<Verdict> window_verdict(const TierContext& c) {
   return found->second;
 }
 
+api::Failure about_this_pod(const TierContext& c, api::Failure failure) {
+  failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
+                               c.pod->metadata.annotation(names::annotation_template_hash));
+  failure.cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  return failure;
+}
+
 // Counts a failure once: it is in status before anything is done about it.
 bool record_failure(const TierContext& c, TierOutcome& outcome, api::Failure failure, int64_t served) {
-  failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
-                               std::string(c.pod->metadata.annotation(names::annotation_template_hash)));
-  failure.cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  failure = about_this_pod(c, std::move(failure));
   const api::Failure* known = c.last && c.last->last_failure ? &*c.last->last_failure : nullptr;
   // The time tells failures of one tier apart; the log is read, and the annotation looked at, but once.
   if (known && known->time == failure.time) return false;

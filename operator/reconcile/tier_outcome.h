@@ -36,6 +36,9 @@ WindowRequest request(const TierContext& context, WindowRequest::Kind kind);
 // What the node said of the last one; absent: nothing yet.
 std::optional<Verdict> window_verdict(const TierContext& context);
 
+// `failure` with what it is about, and with what a person had cleared by then.
+api::Failure about_this_pod(const TierContext& context, api::Failure failure);
+
 // Puts a failure into the outcome's status. False: it stands there already, and may be acted on.
 bool record_failure(const TierContext& context, TierOutcome& outcome, api::Failure failure,
                     int64_t served_millis);

@@ -233,12 +233,9 @@ TierOutcome ended(const TierContext& c) {
 void blame_hang(const TierContext& c, TierOutcome& outcome) {
   auto hang = hang_failure(c);
   if (!hang) return;
-  hang->subject =
-      subject_of(hang->failure_class, c.observed->stack->spec, *c.tier, c.rendered->template_hash);
-  hang->cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
   const auto& known = outcome.status.last_failure;
   if (!known || known->failure_class != hang->failure_class || known->time != hang->time)
-    outcome.status.last_failure = std::move(hang);
+    outcome.status.last_failure = about_this_pod(c, std::move(*hang));
 }
 
 TierOutcome terminating(const TierContext& c) {
