@@ -78,11 +78,13 @@ def reboot_loop():
     with Operator(), Namespace(API, "e2e-reboot-loop") as ns:
         ns.apply(stack("s", ns.name, [gpu_tier("one", 8001, 0.2, env={"STRIX_STANDIN_DIE": "never-ready"}, restart={"backoffSeconds": 1}),
                                       gpu_tier("two", 8002, 0.3)]))
+
+        def loads():
+            pod = ns.pod("s-one")
+            containers = pod["status"].get("containerStatuses") if pod and not gated(pod) else None
+            return containers and "running" in containers[0]["state"]
+
         for failure_class in ("RebootedWhileLoading", "RebootLoop"):
-            def loads():
-                pod = ns.pod("s-one")
-                containers = pod["status"].get("containerStatuses") if pod and not gated(pod) else None
-                return containers and "running" in containers[0]["state"]
             until("it loads", loads, 120)
             cluster("reboot", "strix-1")
             until(failure_class, lambda: tier_status(ns.stack(), "one").get("lastFailure", {}).get("class") == failure_class, 120)

@@ -19,7 +19,7 @@ using namespace strix::serve;
 namespace {
 
 // Of the processor, for the worst body that is read at all; the API server waits for three.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)
 constexpr double review_seconds_most = 20;  // an instrumented run is that much slower
 #else
 constexpr double review_seconds_most = 2;

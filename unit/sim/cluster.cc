@@ -261,15 +261,14 @@ Result<std::string> SimCluster::apply_status(const api::InferenceStack& stack,
 }
 
 Result<api::InferenceStack> SimCluster::read_stack(const api::NamespacedName& name) {
-  return exchange<api::InferenceStack>(false, "",
-                                       [this, alive = std::weak_ptr<int>(alive_), &world = world_, name,
-                                        pass = &host_.fiber()]() -> Result<api::InferenceStack> {
-                                         if (!alive.expired()) read_[{pass, name}] = world.time.boot();
-                                         Shared<api::InferenceStack> stack = world.server.stacks.find(name);
-                                         if (!stack)
-                                           return Error{ErrorKind::NotFound, name.text() + " not found", 0};
-                                         return *stack;
-                                       });
+  auto read = [this, alive = std::weak_ptr<int>(alive_), &world = world_, name,
+               pass = &host_.fiber()]() -> Result<api::InferenceStack> {
+    if (!alive.expired()) read_[{pass, name}] = world.time.boot();
+    Shared<api::InferenceStack> stack = world.server.stacks.find(name);
+    if (!stack) return Error{ErrorKind::NotFound, name.text() + " not found", 0};
+    return *stack;
+  };
+  return exchange<api::InferenceStack>(false, "", std::move(read));
 }
 
 Result<std::vector<api::Pod>> SimCluster::read_admitted_pods(const std::string& node) {

@@ -202,9 +202,7 @@ void Rules::order_kept(const api::Pod& pod) {
     if (state == planner::TierState::Off || state == planner::TierState::Parked) continue;
     if (tier->start_after.empty() && state != planner::TierState::Resident) continue;
     const api::Tier& before = *stack->spec.tier(name);
-    const api::StackNode* node = planner::find_node(stack->spec, planner::node_of(stack->spec, before));
-    if (tier->start_after.empty() &&
-        image_failed(node->selector.at("kubernetes.io/hostname"), stack->spec.image_of(before)))
+    if (tier->start_after.empty() && image_failed(home_of(*stack, before), stack->spec.image_of(before)))
       continue;
     if (pressed(*stack, before)) continue;
     if (tier->start_after.empty() && (quarantined(*stack, before) || given_up(*stack, before))) continue;

@@ -79,7 +79,6 @@ class Rules {
   void memory_free(const api::Pod& pod);
   void fault_kept(const api::Pod& pod);
   void fault_read(const api::Pod& pod, const api::InferenceStack& stack);
-  bool rebooted_twice(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool context_refused(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool given_up(const api::InferenceStack& stack, const api::Tier& tier) const;
   bool quarantined(const api::InferenceStack& stack, const api::Tier& tier) const;

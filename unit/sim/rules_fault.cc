@@ -10,12 +10,12 @@ namespace strix::sim {
 namespace {
 
 const char* const rule = "8 a GPU fault is not tried again";
-constexpr std::string_view gpu_fault = "GpuFault";
 
 // The status tells of a fault by this tier's image and model, whichever tier had it.
 bool tells_of(const api::TierStatus& status, const api::InferenceStack& stack, const api::Tier& tier) {
-  return status.last_failure && status.last_failure->failure_class == gpu_fault &&
-         status.last_failure->subject == reconcile::subject_of(gpu_fault, stack.spec, tier, "");
+  return status.last_failure && status.last_failure->failure_class == names::failure_gpu_fault &&
+         status.last_failure->subject ==
+             reconcile::subject_of(names::failure_gpu_fault, stack.spec, tier, "");
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ void Rules::fault_read(const api::Pod& pod, const api::InferenceStack& stack) {
   if (!speaks || world_.api_down_until >= process->died_at) return;
   const api::TierStatus* status = stack.status.tier(std::string(pod.metadata.label(names::label_tier)));
   bool told = status && status->last_failure && status->last_failure->time == reconcile::ended_at(pod) &&
-              (status->last_failure->failure_class == gpu_fault ||
+              (status->last_failure->failure_class == names::failure_gpu_fault ||
                status->last_failure->failure_class == names::failure_gpu_reset);
   if (!told)
     fail(rule, fmt::format("deletes {}, which has faulted the GPU, and status says nothing of it",

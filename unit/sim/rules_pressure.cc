@@ -1,5 +1,4 @@
 #include "api/names.h"
-#include "planner/spec_plan.h"
 #include "reconcile/pod_stage.h"
 #include "sim/rules.h"
 #include "sim/world.h"
@@ -72,10 +71,8 @@ void Rules::told(const api::NamespacedName& stack, const api::StackStatus& statu
 // have been on its way.
 bool Rules::pressed(const api::InferenceStack& stack, const api::Tier& tier) {
   BootMillis since = world_.time.boot() - heard_of_nodes_millis;
-  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
   auto told = pressed_until_.find(stack.metadata.key().text() + "-" + tier.name);
-  return acted_since(node->selector.at("kubernetes.io/hostname"), since) ||
-         (told != pressed_until_.end() && told->second >= since);
+  return acted_since(home_of(stack, tier), since) || (told != pressed_until_.end() && told->second >= since);
 }
 
 void Rules::memory_free(const api::Pod& pod) {

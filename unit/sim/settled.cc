@@ -36,15 +36,9 @@ planner::Plan plan_now(const api::InferenceStack& stack) {
 
 // The machine that it would run on has not the memory for its context, whatever its profile says.
 bool Rules::context_refused(const api::InferenceStack& stack, const api::Tier& tier) const {
-  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
-  const Machine* machine = world_.machine(node->selector.at("kubernetes.io/hostname"));
+  const Machine* machine = world_.machine(home_of(stack, tier));
   return tier.gpu_fraction_milli &&
          tier.context_length_tokens > machine->context_most_tokens(*tier.gpu_fraction_milli);
-}
-
-bool Rules::rebooted_twice(const api::InferenceStack& stack, const api::Tier& tier) const {
-  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
-  return world_.machine(node->selector.at("kubernetes.io/hostname"))->reboots() > 1;
 }
 
 // With good reason: trying once more would end as before.
@@ -53,7 +47,7 @@ bool Rules::given_up(const api::InferenceStack& stack, const api::Tier& tier) co
   if (!status || !status->last_failure) return false;
   const std::string& failure_class = status->last_failure->failure_class;
   return (failure_class == "ContextTooLarge" && context_refused(stack, tier)) ||
-         (failure_class == names::failure_reboot_loop && rebooted_twice(stack, tier));
+         (failure_class == names::failure_reboot_loop && world_.machine(home_of(stack, tier))->reboots() > 1);
 }
 
 // A wait is excused when what it names is true.
@@ -76,10 +70,9 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
   if (status.state == "GivenUp") return given_up(stack, *tier);
   if (status.reason == names::reason_memory_pressure) {
     // Others have taken the room meanwhile.
-    const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
-    const Machine* machine = world_.machine(node->selector.at("kubernetes.io/hostname"));
+    auto measured = world_.machine(home_of(stack, *tier))->measured();
     int64_t room = reconcile::PressureThresholds{}.warn_available_bytes + planned.claim.known_bytes();
-    return machine->measured() && machine->measured()->available_bytes < room;
+    return measured && measured->available_bytes < room;
   }
   if (status.reason == names::reason_parked) return planned.state == planner::TierState::Parked;
   if (status.reason != names::reason_memory_short) return false;
@@ -88,8 +81,7 @@ bool Rules::excused(const api::InferenceStack& stack, const api::TierStatus& sta
   const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, *tier));
   std::vector<planner::Entry> held;
   for (const auto& [key, pod] : world_.server.pods.objects)
-    if (reconcile::holds_memory(*pod) &&
-        reconcile::node_of(*pod) == node->selector.at("kubernetes.io/hostname"))
+    if (reconcile::holds_memory(*pod) && reconcile::node_of(*pod) == home_of(stack, *tier))
       held.push_back({key.text(), reconcile::claim_of(*pod)});
   return planner::shortfall(node->profile, held, tier->name, planned.claim).has_value();
 }

@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 
+#include "planner/start_order.h"
 #include "sim/api_server.h"
 #include "sim/machine.h"
 #include "sim/plan.h"
@@ -44,5 +45,11 @@ struct World {
     return nullptr;
   }
 };
+
+// The name of the machine that a tier has its place on.
+inline std::string home_of(const api::InferenceStack& stack, const api::Tier& tier) {
+  const api::StackNode* node = planner::find_node(stack.spec, planner::node_of(stack.spec, tier));
+  return node->selector.at("kubernetes.io/hostname");
+}
 
 }  // namespace strix::sim
