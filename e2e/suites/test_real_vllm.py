@@ -17,6 +17,7 @@ def figures_agree(ns, stack_object, name, port):
     models = json.loads(ask(address, "/v1/models")[1])
     version = json.loads(ask(address, "/version")[1])["version"]
     assert status["kv"]["tokens"] == tokens == int(cache["kv_cache_size_tokens"]), (status, tokens, cache)
+    assert status["kv"]["concurrency"] == float(printed.group(3)), (status, printed.group(0))
     assert status["kv"]["bytes"] == int(cache["kv_cache_memory_bytes"]), (status, cache)
     assert status["engineVersion"] == version, (status, version)
     assert status["contextLength"] == context == models["data"][0]["max_model_len"], (status, context, models)

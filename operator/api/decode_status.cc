@@ -28,9 +28,15 @@ std::optional<int> decode_fraction(json::Value value) {
   return fraction_to_milli(*number);
 }
 
+constexpr double concurrency_most = 1e9;
+
 KvStatus decode_cache(json::Value value) {
-  KvStatus cache{
-      .bytes = value["bytes"].integer(), .tokens = value["tokens"].integer_or(0), .peak_percent = {}};
+  KvStatus cache;
+  cache.bytes = value["bytes"].integer();
+  cache.tokens = value["tokens"].integer_or(0);
+  if (auto requests = value["concurrency"].number();
+      requests && *requests > 0 && *requests <= concurrency_most)
+    cache.concurrency_hundredths = std::llround(*requests * 100);
   if (auto peak = value["peak"].integer(); peak && *peak >= 0 && *peak <= 100)
     cache.peak_percent = static_cast<int>(*peak);
   return cache;

@@ -64,6 +64,8 @@ void cache(json::Writer& out, const KvStatus& value) {
   out.begin_object();
   if (value.bytes) out.member("bytes", *value.bytes);
   out.member("tokens", value.tokens);
+  if (value.concurrency_hundredths)
+    out.key("concurrency").number(static_cast<double>(*value.concurrency_hundredths) / 100);
   if (value.peak_percent) out.member("peak", int64_t{*value.peak_percent});
   out.end_object();
 }

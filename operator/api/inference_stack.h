@@ -198,8 +198,9 @@ struct Failure {
 // Of the running engine's KV cache.
 struct KvStatus {
   std::optional<int64_t> bytes;
-  int64_t tokens = 0;               // that it holds, of all requests together
-  std::optional<int> peak_percent;  // the most of it that was seen in use, in steps of 5
+  int64_t tokens = 0;                             // that it holds, of all requests together
+  std::optional<int64_t> concurrency_hundredths;  // requests of full length that it holds at once
+  std::optional<int> peak_percent;                // the most of it that was seen in use, in steps of 5
   bool operator==(const KvStatus&) const = default;
 };
 

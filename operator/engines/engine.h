@@ -103,6 +103,8 @@ struct Report {
 };
 // What the cache holds as the plan counts it: in requests of full length, where the engine says how many.
 std::optional<int64_t> kv_tokens_at_full_length(const Report& report);
+// How many of those requests, in hundredths, rounded as vLLM prints its "Maximum concurrency".
+std::optional<int64_t> kv_concurrency_hundredths(const Report& report);
 // What the second says of what the first leaves open.
 Report merged(Report first, const Report& second);
 

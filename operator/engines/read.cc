@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -117,6 +119,22 @@ std::optional<int64_t> kv_tokens_at_full_length(const Report& report) {
   const auto& context = report.context_length_tokens;
   if (!requests || !context || *requests > number_most / *context) return report.kv_tokens;
   return (*requests * *context + millionths / 2) / millionths;
+}
+
+std::optional<int64_t> kv_concurrency_hundredths(const Report& report) {
+  double requests = 0;
+  if (report.kv_requests_millionths) {
+    requests = static_cast<double>(*report.kv_requests_millionths) / 1e6;
+  } else if (report.kv_tokens && report.context_length_tokens) {
+    requests = static_cast<double>(*report.kv_tokens) / static_cast<double>(*report.context_length_tokens);
+  }
+  if (!(requests > 0 && requests <= requests_most)) return std::nullopt;
+  // By its decimals, as the engine's log has it: a product of doubles can be off by a half.
+  std::string printed = fmt::format("{:.2f}", requests);
+  printed.erase(printed.size() - 3, 1);
+  int64_t hundredths = 0;
+  std::from_chars(printed.data(), printed.data() + printed.size(), hundredths);
+  return positive(hundredths);
 }
 
 Report merged(Report first, const Report& second) {

@@ -51,7 +51,10 @@ void read_back(const TierContext& c, api::TierStatus& status) {
   const engines::Report& report = c.probe ? c.probe->report : nothing;
   status.context_length_tokens = report.context_length_tokens;
   if (auto tokens = engines::kv_tokens_at_full_length(report)) {
-    status.kv = api::KvStatus{.bytes = report.kv_bytes, .tokens = *tokens, .peak_percent = {}};
+    status.kv = api::KvStatus{.bytes = report.kv_bytes,
+                              .tokens = *tokens,
+                              .concurrency_hundredths = engines::kv_concurrency_hundredths(report),
+                              .peak_percent = {}};
     bool as_planned = c.planned && c.planned->kv_tokens > 0 && close(*tokens, c.planned->kv_tokens);
     if (!status.kv->bytes && as_planned && c.planned->footprint.kv_bytes > 0 &&
         c.tier->engine == api::Engine::LlamaCpp)

@@ -271,7 +271,7 @@ TEST_CASE("the status that is written has only fields of the CRD") {
       api::Failure{.failure_class = "c", .message = "m", .time = 1, .subject = "s", .cleared = "t"};
   tier.context_length_tokens = tier.bytes = 1;
   tier.gpu_fraction_milli = 1;
-  tier.kv = api::KvStatus{.bytes = 1, .tokens = 1, .peak_percent = 1};
+  tier.kv = api::KvStatus{.bytes = 1, .tokens = 1, .concurrency_hundredths = 1, .peak_percent = 1};
   tier.recommended = api::Recommended{
       .context_length_tokens = 1, .gpu_fraction_milli = 1, .kv_cache_bytes = 1, .message = "m", .since = 1};
   tier.engine_version = "v";

@@ -45,7 +45,8 @@ api::StackStatus sample_status() {
   tier.context_length_tokens = 49152;
   tier.gpu_fraction_milli = 550;
   tier.bytes = 68 * gib;
-  tier.kv = api::KvStatus{.bytes = 5 * gib, .tokens = 54400, .peak_percent = 35};
+  tier.kv =
+      api::KvStatus{.bytes = 5 * gib, .tokens = 54400, .concurrency_hundredths = 111, .peak_percent = 35};
   tier.recommended = api::Recommended{.context_length_tokens = 20480,
                                       .gpu_fraction_milli = 420,
                                       .kv_cache_bytes = 3 * gib,
@@ -63,8 +64,9 @@ api::StackStatus sample_status() {
                            .headroom_bytes = -gib});
   status.learned.push_back(
       {.tier = "coder",
-       .context = api::LearnedContext{
-           .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"},
+       .context =
+           api::LearnedContext{
+               .refused_tokens = 65536, .refusals = 2, .estimate_tokens = 49168, .inputs = "9c1b"},
        .engine = api::LearnedEngine{.bytes = 5 * gib, .inputs = "77aa"},
        .gpu_memory = api::LearnedGpuMemory{.total_bytes = 110 * gib, .inputs = "0b0b"}});
   return status;

@@ -149,6 +149,25 @@ TEST_CASE("of two engines behind one port the caches add up") {
   CHECK(report.kv_tokens == 300);
 }
 
+TEST_CASE("concurrency is the engine's own figure, rounded as it prints it, else the cache by the context") {
+  struct Case {
+    std::optional<int64_t> millionths, tokens, context, hundredths;
+  };
+  auto c = GENERATE(Case{7'050'781, 231'040, 32768, 705}, Case{233'812'500, 1, 1, 23'381},
+                    // Of two that are as near the even one, and what only seems as near.
+                    Case{2'125'000, 1, 1, 212}, Case{2'375'000, 1, 1, 238}, Case{2'135'000, 1, 1, 213},
+                    Case{std::nullopt, 32896, 32768, 100}, Case{std::nullopt, 16384, 32768, 50},
+                    Case{std::nullopt, 1, 32768, std::nullopt},
+                    Case{std::nullopt, 16384, std::nullopt, std::nullopt},
+                    Case{std::nullopt, std::nullopt, 8192, std::nullopt});
+  Report report;
+  report.kv_requests_millionths = c.millionths;
+  report.kv_tokens = c.tokens;
+  report.context_length_tokens = c.context;
+  CAPTURE(c.millionths.value_or(0), c.tokens.value_or(0));
+  CHECK(kv_concurrency_hundredths(report) == c.hundredths);
+}
+
 TEST_CASE("a report keeps what it knows, and takes what it does not") {
   Report known, told;
   known.context_length_tokens = 1;

@@ -81,7 +81,8 @@ TEST_CASE("status tells the cache and the version that the engine told") {
   Serving tier(as_planned());
   api::TierStatus status = tier.status();
   CHECK(status.context_length_tokens == 8192);
-  CHECK(status.kv == api::KvStatus{.bytes = 4 * gib, .tokens = 32768, .peak_percent = {}});
+  CHECK(status.kv ==
+        api::KvStatus{.bytes = 4 * gib, .tokens = 32768, .concurrency_hundredths = 400, .peak_percent = {}});
   CHECK(status.engine_version == "0.32.0");
   CHECK(status.reason == names::reason_serving);
   CHECK(status.message.empty());
@@ -156,9 +157,10 @@ TEST_CASE("the cache of a llama-server has the bytes that the plan computed, whe
   reading.told = true;
   reading.report = with_slots(report(8192, 8192), 4);
   CHECK(tier_in(world.decide().status, "one").kv ==
-        api::KvStatus{.bytes = gib, .tokens = 8192, .peak_percent = {}});
+        api::KvStatus{.bytes = gib, .tokens = 8192, .concurrency_hundredths = 100, .peak_percent = {}});
   reading.report.context_length_tokens = reading.report.kv_tokens = 2048;
   api::TierStatus status = tier_in(world.decide().status, "one");
-  CHECK(status.kv == api::KvStatus{.bytes = {}, .tokens = 2048, .peak_percent = {}});
+  CHECK(status.kv ==
+        api::KvStatus{.bytes = {}, .tokens = 2048, .concurrency_hundredths = 100, .peak_percent = {}});
   CHECK(status.reason == names::reason_engine_differs);
 }
