@@ -167,6 +167,9 @@ def engine_died():
         until("a new pod serves", lambda: (lambda p: p and p["metadata"]["uid"] != before and serving(p))(ns.pod("s-one")), 60)
         counted = f'inferencestack_restarts_total{{namespace="{ns.name}",name="s",tier="one",reason="EngineDied"}} 1'
         assert counted in operator.get("/metrics")[1].splitlines(), operator.get("/metrics")[1]
+        ns.delete()
+        ns.wait_gone()
+        until("nothing is counted of a stack that is gone", lambda: "inferencestack_restarts_total{" not in operator.get("/metrics")[1], 10)
 
 
 def pull_pods(ns):

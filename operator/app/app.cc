@@ -149,6 +149,9 @@ reconcile::StackReconciler::Ports Operator::stack_ports() {
                                             {"name", stack.name},
                                             {"tier", restart.tier},
                                             {"reason", restart.reason}});
+          },
+          [this](const auto& stack) {
+            registry_.drop(restarts_metric, {{"namespace", stack.namespace_}, {"name", stack.name}});
           }};
 }
 

@@ -85,13 +85,13 @@ void Registry::observe(std::string_view name, const Labels& labels, double value
     if (value <= bounds[i]) ++series->buckets[i];
 }
 
-void Registry::drop(std::string_view name, std::string_view label, std::string_view value) {
+void Registry::drop(std::string_view name, const Labels& first_labels) {
   std::lock_guard lock(mutex_);
   auto family = families_.find(name);
-  if (family == families_.end()) return;
-  std::string needle = render({{std::string(label), std::string(value)}});
+  INVARIANT(family != families_.end());
+  std::string first = render(first_labels);
   std::erase_if(family->second.series, [&](const auto& entry) {
-    return ("," + entry.first + ",").find("," + needle + ",") != std::string::npos;
+    return entry.first == first || entry.first.starts_with(first + ",");
   });
 }
 

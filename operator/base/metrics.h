@@ -24,8 +24,8 @@ class Registry {
   void add(std::string_view name, const Labels& labels, double delta = 1);
   void set(std::string_view name, const Labels& labels, double value);
   void observe(std::string_view name, const Labels& labels, double value);
-  // Drops every series of a family that carries this label, for objects that are gone.
-  void drop(std::string_view name, std::string_view label, std::string_view value);
+  // Drops the series of a family whose first labels are these, of an object that is gone.
+  void drop(std::string_view name, const Labels& first_labels);
 
   // Text exposition format 0.0.4, families and series in a stable order.
   std::string expose() const;

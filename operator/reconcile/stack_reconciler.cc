@@ -62,6 +62,7 @@ StackReconciler::Memory& StackReconciler::memory_of(const api::NamespacedName& s
 PassResult StackReconciler::forget(const api::NamespacedName& stack) {
   for (const auto& node : board_.remove(stack)) ports_.wake_node(node);
   ports_.prober->watch(stack, {});
+  if (ports_.gone) ports_.gone(stack);
   {
     std::lock_guard lock(mutex_);
     memories_.erase(stack);

@@ -41,6 +41,8 @@ class StackReconciler {
     std::function<Shared<planner::CapabilityTable>()> capabilities = {};
     // Once for each that a status tells of; empty: nobody counts.
     std::function<void(const api::NamespacedName& stack, const Restart&)> restarted = {};
+    // It is no more, and what was counted of it is nobody's; empty: nobody counts.
+    std::function<void(const api::NamespacedName& stack)> gone = {};
   };
   StackReconciler(Ports ports, Board& board, api::Policy policy, std::string leader);
 
@@ -58,7 +60,7 @@ class StackReconciler {
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
     std::map<std::string, BootMillis> logs_asked;  // by pod uid: when its log was first asked for, in vain
-    Shared<planner::Plan> plan;  // of this generation of this object, by this table
+    Shared<planner::Plan> plan;                    // of this generation of this object, by this table
     Shared<planner::CapabilityTable> plan_table;
     std::string plan_uid;
     int64_t plan_generation = 0;
