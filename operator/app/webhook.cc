@@ -32,7 +32,7 @@ serve::Opinion opinion_of_combinations(const api::InferenceStack& stack,
 serve::Opinion opinion_of_plan(const api::InferenceStack& stack,
                                const planner::CapabilityTable& capabilities) {
   serve::Opinion opinion;
-  planner::Plan plan = planner::plan_of_spec(stack.spec, capabilities);
+  planner::Plan plan = planner::plan_of_spec(stack.spec, capabilities, stack.status.learned);
   for (const planner::Finding& finding : plan.findings)
     if (finding.severity == planner::Severity::Error || finding.code == planner::FindingCode::Parked ||
         finding.code == planner::FindingCode::CombinationDegraded)

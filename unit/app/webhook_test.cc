@@ -1,9 +1,11 @@
 #include "app/webhook.h"
 
 #include "api/codec.h"
+#include "base/bytes.h"
 #include "base/yaml.h"
 #include "catch.h"
 #include "planner/combination.h"
+#include "planner/learned.h"
 #include "planner/spec_plan.h"
 
 using namespace strix;
@@ -77,6 +79,16 @@ TEST_CASE("tiers that are parked or cannot run are warned of in the plan's words
   CHECK(opinion.errors.empty());
   REQUIRE(opinion.warnings.size() == 1);
   CHECK(opinion.warnings[0].find("coder") != std::string::npos);
+}
+
+TEST_CASE("the GPU memory that an engine has measured counts in what is warned of") {
+  api::InferenceStack taught = stack(coder);
+  taught.status.learned.push_back({.tier = "coder", .context = {}, .engine = {}, .gpu_memory = {}});
+  api::LearnedGpuMemory& measured = taught.status.learned.back().gpu_memory.emplace();
+  measured.total_bytes = 64 * gib;
+  CHECK(app::opinion_of_plan(taught, table).warnings.empty());  // of other inputs than these
+  measured.inputs = planner::gpu_inputs(taught.spec, taught.spec.tiers[0], taught.spec.nodes[0]);
+  CHECK_FALSE(app::opinion_of_plan(taught, table).warnings.empty());
 }
 
 TEST_CASE("what works at a price is warned of") {
