@@ -124,22 +124,12 @@ void finish(const Observed& observed, Decision& decision) {
                    [](const Action& a, const Action& b) { return a.index() < b.index(); });
 }
 
-// An invalid spec changes nothing that serves. What has not served yet is taken down: it would hold the
-// window for a tier that nobody can describe any more.
 Decision decide_invalid(const Observed& observed, const std::vector<api::FieldError>& errors) {
   Decision decision;
-  decision.status = invalid_status(observed, errors);
-  for (const auto& pod : observed.pods) {
-    bool ours = pod->metadata.controlled_by(observed.stack->metadata.uid);
-    PodStage stage = stage_of(*pod);
-    if (!ours || pod->metadata.deleting() || (stage != PodStage::Gated && stage != PodStage::Loading))
-      continue;
-    decision.actions.push_back(
-        DeletePod{pod->metadata.label(names::label_tier),
-                  {pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version}});
-  }
+  decision.status = observed.stack->status;
   step_frozen_tiers(observed, decision);
   for (auto& action : end_pulls(observed)) decision.actions.push_back(std::move(action));
+  complete_invalid_status(observed, errors, decision.status);
   finish(observed, decision);
   return decision;
 }

@@ -326,17 +326,21 @@ void complete_status(const StackContext& stack, api::StackStatus& status,
   put_conditions(object, stack.observed.now.wall, std::move(wanted), status);
 }
 
-api::StackStatus invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors) {
+void complete_invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors,
+                             api::StackStatus& status) {
   const api::InferenceStack& stack = *observed.stack;
-  api::StackStatus status = stack.status;
-  std::string message = api::summary_of(errors);
-  if (status.summary.ready.empty()) status.summary.ready = fmt::format("0/{}", stack.spec.tiers.size());
+  size_t resident = status.tiers.empty() ? stack.spec.tiers.size() : 0, ready = 0;
+  for (const auto& tier : status.tiers) {
+    resident += tier.state != state::off && tier.state != state::parked;
+    ready += tier.state == state::ready;
+  }
+  status.summary.ready = fmt::format("{}/{}", ready, resident);
   status.summary.status = "Invalid";
+  std::string message = api::summary_of(errors);
   put_conditions(stack, observed.now.wall,
                  {condition(names::condition_ready, false, names::reason_invalid_spec, message),
                   condition(names::condition_stalled, true, names::reason_invalid_spec, message)},
                  status);
-  return status;
 }
 
 std::vector<Event> events_between(const api::StackStatus& before, const api::StackStatus& after) {

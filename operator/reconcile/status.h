@@ -14,8 +14,9 @@ namespace strix::reconcile {
 void complete_status(const StackContext& stack, api::StackStatus& status,
                      std::optional<api::Condition> tuned);
 
-// The status of a spec that is refused: the tiers stay as they were last seen.
-api::StackStatus invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors);
+// The same of a spec that is refused: what its tiers were before is all that is known of them.
+void complete_invalid_status(const Observed& observed, const std::vector<api::FieldError>& errors,
+                             api::StackStatus& status);
 
 // One event for each change that a person may want to know of. Two equal statuses make none.
 std::vector<Event> events_between(const api::StackStatus& before, const api::StackStatus& after);

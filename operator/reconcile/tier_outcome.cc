@@ -51,6 +51,10 @@ void say(const TierContext& c, TierOutcome& outcome, std::string_view state, con
   say(c, outcome, state, verdict.reason, verdict.message);
 }
 
+std::string going_text(const api::Pod& pod) {
+  return fmt::format("pod {} is going since {}", pod.metadata.name, format_time(terminating_since(pod)));
+}
+
 void look_again(TierOutcome& outcome, int64_t millis) {
   sooner(outcome.retry_after_millis, std::max<int64_t>(1, millis));
 }

@@ -18,6 +18,9 @@ void say(const TierContext& context, TierOutcome& outcome, std::string_view stat
          std::string message);
 void say(const TierContext& context, TierOutcome& outcome, std::string_view state, const Verdict& verdict);
 
+// Of a pod that is being deleted.
+std::string going_text(const api::Pod& pod);
+
 // In at most so many milliseconds, and never at once.
 void look_again(TierOutcome& outcome, int64_t millis);
 

@@ -249,8 +249,7 @@ TierOutcome terminating(const TierContext& c) {
     return outcome;
   }
   if (WallMillis stuck = stuck_from(*c.pod, now); stuck != 0) look_again(outcome, stuck - now.wall);
-  say(c, outcome, state::stopping, names::reason_terminating,
-      fmt::format("pod {} is going since {}", c.pod_name(), format_time(terminating_since(*c.pod))));
+  say(c, outcome, state::stopping, names::reason_terminating, going_text(*c.pod));
   return outcome;
 }
 
