@@ -9,6 +9,9 @@ CASES = [
     ("cache-too-large", {"memory": {"kvCache": "20Gi"}, "unified": "64Gi"}, "KvCacheTooLarge", r"wants 20\.0 GiB and .* of 10\.0 GiB are available; lower it"),
     ("beyond-the-model", {"context": 65536}, "ContextBeyondModel", r"65536 is more than the 32768.* tokens that the model was trained for; lower it"),
     ("unknown-flag", {"extra": ("--no-such-flag",)}, "FlagMismatch", r"does not know --no-such-flag; take it out of extraArgs"),
+    # Its processes talk through shared memory in chunks, ten of them, and this is more than a pod's /dev/shm has.
+    ("shared-memory", {"env": [{"name": "VLLM_MQ_MAX_CHUNK_BYTES_MB", "value": "256"}]}, "SharedMemoryTooSmall",
+     r"wants \d+ MiB of shared memory and 1024 are free.*lower VLLM_MQ_MAX_CHUNK_BYTES_MB"),
     ("missing-model", {"model": {"repository": "tiny/nobody"}}, "ModelMissing", r"not in the model store"),
 ]
 

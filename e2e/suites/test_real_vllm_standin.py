@@ -14,13 +14,13 @@ CAUSES = ("To serve at least one request", "Available memory on node", "User-spe
 class Life:
     """One engine in a pod of its own, looked at ten times a second until its container has ended."""
 
-    def __init__(self, ns, name, real, arguments, model=MODEL, control=False):
+    def __init__(self, ns, name, real, arguments, model=MODEL, load_seconds=3):
         self.ns, self.name, self.real, self.health, self.asked = ns, name, real, [], False
         command = ["vllm", "serve", "/models/" + model, "--host", "0.0.0.0", "--port", "8001", "--served-model-name", name,
                    "--enforce-eager", *ARGUMENTS, *arguments]
         env = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
         if not real:
-            env = {"BUILD": "cpu", "POOL": f"/pool/{ns.name}", "POOL_BYTES": f"{NODE_GIB}Gi", "LOAD_SECONDS": "3", "WEIGHT_BYTES": str(WEIGHTS),
+            env = {"BUILD": "cpu", "POOL": f"/pool/{ns.name}", "POOL_BYTES": f"{NODE_GIB}Gi", "LOAD_SECONDS": str(load_seconds), "WEIGHT_BYTES": str(WEIGHTS),
                    "OVERHEAD_BYTES": "880Mi", "CONTROL": f"/pool/{ns.name}.control"}
             env = {"STRIX_STANDIN_" + k: v for k, v in env.items()}
         volumes = [("models", "/models", {"hostPath": {"path": MODELS}}), ("pool", "/pool", {"hostPath": {"path": POOLS}}),
@@ -92,24 +92,26 @@ def unlike(real, standin):
 
 
 def both(ns, name, arguments, script, **more):
-    """The script of a life, lived by the real engine and by the stand-in. What was observed is printed, a line each; told are the
-    differences, and both logs."""
-    seen = {}
+    """The script of a life, lived by the real engine and by the stand-in; told are the differences, and both logs."""
+    seen, logs = {}, {}
     for real in (True, False):
         life = Life(ns, name, real, arguments, **more)
         extra = script(life) or {}
-        seen[real], log = life.end()
+        seen[real], logs[real] = life.end()
         seen[real].update(extra)
-        seen[real, "log"] = log
-    for what, real in seen[True].items():
-        same = seen[False][what] == real
-        print(f"        {name:<9} {what:<14} {shown(real)}" + ("" if same else "   " + unlike(real, seen[False][what])))
-    differ = [k for k in seen[True] if seen[True][k] != seen[False][k]]
-    return [f"{name}: {k}" for k in differ], (seen[True, "log"], seen[False, "log"])
+    return differences(name, seen[True], seen[False]), (logs[True], logs[False])
 
 
-def agree(differences):
-    assert not differences, "the stand-in is unlike the engine in " + "; ".join(differences)
+def differences(name, real, standin):
+    """What was observed is printed, a line each."""
+    for what, value in real.items():
+        same = standin[what] == value
+        print(f"        {name:<9} {what:<14} {shown(value)}" + ("" if same else "   " + unlike(value, standin[what])))
+    return [f"{name}: {k}" for k in real if real[k] != standin[k]]
+
+
+def agree(differ):
+    assert not differ, "the stand-in is unlike the engine in " + "; ".join(differ)
 
 
 def answers(life):
@@ -180,6 +182,25 @@ def wrong():
         for name, arguments, model in WRONG:
             differ += both(ns, name, arguments, nothing, model=model)[0]
         agree(differ)
+
+
+@test("of two at once both count on the same memory, and one of them pays for it with its worker, in both", 600)
+def at_once():
+    small_node()
+
+    def race(ns, real):
+        # Long enough that the stand-ins, whose pods start some tenths of a second apart, measure before either has its cache.
+        lives = [Life(ns, name, real, ["--max-model-len", "8192", "--gpu-memory-utilization", "0.5"], load_seconds=20) for name in ("left", "right")]
+        until("one of them ends", lambda: ([l.look() for l in lives], any(l.ended() for l in lives))[1], 200, every=0.1)
+        lost, won = sorted(lives, key=lambda l: l.ended() is None)
+        won.wait(200).term()
+        (of_lost, log), (of_won, _) = lost.end(), won.end()
+        print(f"        {'real' if real else 'stand-in':<9} {lost.name:<14} " + next(l for l in log.splitlines() if "died unexpectedly" in l).split("] ", 1)[-1])
+        return {f"{who} {what}": value for who, of in (("lost", of_lost), ("won", of_won)) for what, value in of.items()}
+
+    with Namespace(API, "e2e-life-race") as ns:
+        real, standin = race(ns, True), race(ns, False)
+        agree(differences("at once", real, standin))
 
 
 @test("asked to stop in its load, both end within seconds or are deaf to it: there is no third way", 600)

@@ -73,6 +73,17 @@ const std::vector<Case> cases = {
      "memory was given back on the node while the engine measured (60.1 GiB free before, 71.5 GiB after); it "
      "is tried again",
      Treatment::RetryInWindow},
+    {Engine::Vllm,
+     "RuntimeError: Insufficient space in /dev/shm for shared-memory ring buffer: 2560 MiB required, 1024 "
+     "MiB "
+     "free. Increase /dev/shm (e.g. --shm-size or --ipc=host).",
+     "SharedMemoryTooSmall",
+     "the engine wants 2560 MiB of shared memory and 1024 are free in its /dev/shm; lower "
+     "VLLM_MQ_MAX_CHUNK_BYTES_MB in env",
+     Treatment::GiveUp},
+    {Engine::Vllm, "Insufficient space in /dev/shm", "SharedMemoryTooSmall",
+     "the engine wants more shared memory than its /dev/shm has; lower VLLM_MQ_MAX_CHUNK_BYTES_MB in env",
+     Treatment::GiveUp},
     {Engine::Vllm, "vllm: error: unrecognized arguments: --no-such-flag 1", "FlagMismatch",
      "the image's vLLM does not know --no-such-flag; take it out of extraArgs, or use an image that has it",
      Treatment::GiveUp},
