@@ -37,11 +37,9 @@ struct NoteClaim {
 };
 struct CreateService {
   std::string tier, name, body;
-  bool pulls = false;  // it only brings an image to its node
 };
 struct ApplyService {
   std::string tier, name, body;
-  bool pulls = false;  // it only brings an image to its node
 };
 struct DeleteService {
   std::string name, uid;
