@@ -81,7 +81,8 @@ void owned_variables(const std::vector<EnvVar>& env, const std::string& path, co
                      Findings& findings) {
   for (const auto& variable : env)
     if (std::find(policy.owned_env.begin(), policy.owned_env.end(), variable.name) != policy.owned_env.end())
-      findings.add(path, fmt::format("{} is set by the operator; remove it", variable.name));
+      findings.add(path, fmt::format("{} is set by the operator, or read from extraArgs alone; remove it",
+                                     variable.name));
 }
 
 }  // namespace

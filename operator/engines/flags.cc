@@ -67,7 +67,9 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "cram",
     "ctk",
     "ctv",
+    "ctx-checkpoints",
     "ctx-size",
+    "ctxcp",
     "dev",
     "device",
     "docker-repo",
@@ -115,6 +117,7 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "sleep-idle-seconds",
     "ssl-cert-file",
     "ssl-key-file",
+    "swa-checkpoints",
     "t",
     "threads",
     "yarn-orig-ctx",
@@ -124,7 +127,8 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
 constexpr auto llama_draft_flags = std::to_array<std::string_view>(
     {"md", "model-draft", "spec-draft-device", "spec-draft-model", "spec-draft-n-max", "spec-type"});
 
-// Every owned flag of llama-server that it also reads from the environment, and ours.
+// Every owned flag of llama-server that it also reads from the environment, and ours; and those that the plan
+// reads from extraArgs, where alone it looks.
 constexpr auto environment_names = std::to_array<std::string_view>({
     "DO_NOT_TRACK",
     "HF_HUB_OFFLINE",
@@ -132,12 +136,14 @@ constexpr auto environment_names = std::to_array<std::string_view>({
     "LLAMA_ARG_ALIAS",
     "LLAMA_ARG_API_KEY_FILE",
     "LLAMA_ARG_API_PREFIX",
+    "LLAMA_ARG_BATCH",
     "LLAMA_ARG_CACHE_PROMPT",
     "LLAMA_ARG_CACHE_RAM",
     "LLAMA_ARG_CACHE_TYPE_K",
     "LLAMA_ARG_CACHE_TYPE_V",
     "LLAMA_ARG_CHAT_TEMPLATE",
     "LLAMA_ARG_CHAT_TEMPLATE_FILE",
+    "LLAMA_ARG_CTX_CHECKPOINTS",
     "LLAMA_ARG_CTX_SIZE",
     "LLAMA_ARG_DEVICE",
     "LLAMA_ARG_DOCKER_REPO",
@@ -169,8 +175,10 @@ constexpr auto environment_names = std::to_array<std::string_view>({
     "LLAMA_ARG_SPEC_TYPE",
     "LLAMA_ARG_SSL_CERT_FILE",
     "LLAMA_ARG_SSL_KEY_FILE",
+    "LLAMA_ARG_SWA_FULL",
     "LLAMA_ARG_THINK",
     "LLAMA_ARG_THREADS",
+    "LLAMA_ARG_UBATCH",
     "LLAMA_ARG_YARN_ORIG_CTX",
     "TRANSFORMERS_OFFLINE",
     "VLLM_API_KEY",

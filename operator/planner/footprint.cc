@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "planner/checked.h"
 #include "planner/claim.h"
@@ -11,15 +12,31 @@ namespace {
 
 constexpr int64_t float32_bytes = 4, float16_bytes = 2;
 
+// vLLM takes 16k for 16000, 16K for 16384 and 25.6k for 25600 (engine/arg_utils.py, human_readable_int).
 std::optional<int64_t> number_of(std::string_view text) {
-  int64_t number = 0;
+  constexpr std::string_view decimal = "kmgt", binary = "KMGT";
+  double number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && number > 0 ? std::optional(number) : std::nullopt;
+  std::string_view rest = text.substr(static_cast<size_t>(end - text.data()));
+  if (error != std::errc() || rest.size() > 1) return std::nullopt;
+  if (!rest.empty()) {
+    size_t power = std::min(decimal.find(rest), binary.find(rest));
+    if (power == std::string_view::npos) return std::nullopt;
+    number *= std::pow(decimal.find(rest) == power ? 1000 : 1024, static_cast<double>(power + 1));
+  }
+  constexpr double number_most = 1e15;
+  return number >= 1 && number <= number_most ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
 }
 
-bool is_one_of(std::string_view argument, std::initializer_list<std::string_view> flags) {
-  return std::find(flags.begin(), flags.end(), argument) != flags.end();
+// Both parsers take underscores for dashes, and vLLM's any beginning of a long flag that no other has.
+bool is_one_of(std::string argument, const api::Tier& tier, std::initializer_list<std::string_view> flags) {
+  constexpr size_t beginning_bytes_min = 4;
+  bool is_long = argument.starts_with("--");
+  if (is_long) std::replace(argument.begin(), argument.end(), '_', '-');
+  bool shortened = is_long && tier.engine == api::Engine::Vllm && argument.size() >= beginning_bytes_min;
+  return std::any_of(flags.begin(), flags.end(), [&](std::string_view flag) {
+    return shortened ? flag.starts_with(argument) : flag == argument;
+  });
 }
 
 // What the engine computes in: vLLM can be told another type than the model's own, and its cache follows.
@@ -113,12 +130,12 @@ std::optional<std::string_view> argument_text(const api::Tier& tier,
   std::optional<std::string_view> text;
   const auto& arguments = tier.extra_args;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view argument = arguments[i];
+    const std::string& argument = arguments[i];
     size_t equals = argument.find('=');
-    if (equals != std::string_view::npos && is_one_of(argument.substr(0, equals), flags))
-      text = argument.substr(equals + 1);
-    if (!is_one_of(argument, flags)) continue;
+    if (!is_one_of(argument.substr(0, equals), tier, flags)) continue;
     text.reset();
+    if (equals != std::string::npos) text = std::string_view(argument).substr(equals + 1);
+    if (equals != std::string::npos) continue;
     if (i + 1 < arguments.size()) text = arguments[i + 1];
   }
   return text;
@@ -131,7 +148,7 @@ std::optional<int64_t> argument_number(const api::Tier& tier, std::initializer_l
 
 bool has_argument(const api::Tier& tier, std::initializer_list<std::string_view> flags) {
   return std::any_of(tier.extra_args.begin(), tier.extra_args.end(),
-                     [&](const std::string& argument) { return is_one_of(argument, flags); });
+                     [&](const std::string& argument) { return is_one_of(argument, tier, flags); });
 }
 
 std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) {

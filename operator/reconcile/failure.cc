@@ -7,6 +7,7 @@
 #include <span>
 
 #include "api/names.h"
+#include "api/text.h"
 #include "base/hash.h"
 #include "planner/checked.h"
 #include "planner/derive.h"
@@ -87,6 +88,12 @@ api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis
         fmt::format("the engine exited with code {}; its pod's log may say more", engine.exit_code);
   }
   return failure;
+}
+
+std::string clearing_of(const api::InferenceStack& stack) {
+  constexpr size_t bytes_max = 64;
+  std::string value = stack.metadata.annotation(names::annotation_clear_failures);
+  return api::clipped(value, bytes_max) == value ? value : stable_hash_hex(value);
 }
 
 bool awaits_model(const api::TierStatus* status) {

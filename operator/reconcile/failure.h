@@ -16,6 +16,10 @@ namespace strix::reconcile {
 // the log says more than the exit code: `diagnosis` may be null.
 api::Failure failure_of(const api::Pod& pod, const engines::Diagnosis* diagnosis);
 
+// What a person has set the annotation clear-failures to, as a status can hold it: a value of more than 64
+// bytes, or of other than printable characters, by its hash.
+std::string clearing_of(const api::InferenceStack& stack);
+
 // Whether the model has to come into the store before the tier can run; it waits, and holds nobody up.
 bool awaits_model(const api::TierStatus* status);
 

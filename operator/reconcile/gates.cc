@@ -107,8 +107,7 @@ std::optional<Verdict> back_off(const TierContext& c) {
 
 // Whether `failure` still holds back what has that subject now.
 bool holds(const TierContext& c, const api::Failure& failure, const std::string& subject) {
-  return failure.subject == subject &&
-         failure.cleared == c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  return failure.subject == subject && failure.cleared == clearing_of(*c.observed->stack);
 }
 
 // The same context, refused as often as that: it is no use to ask for it again.
@@ -155,7 +154,7 @@ WallMillis next_try(const TierContext& c) {
   // What was changed or cleared since is tried at once; what only we change, again and again, is not.
   bool ours = treatment == Treatment::ReduceContext && c.planned && c.planned->learned.context &&
               c.last->consecutive_failures > quick_tries;
-  if (failure.cleared != c.observed->stack->metadata.annotation(names::annotation_clear_failures)) return 0;
+  if (failure.cleared != clearing_of(*c.observed->stack)) return 0;
   if (!ours && c.rendered &&
       failure.subject !=
           subject_of(failure.failure_class, c.observed->stack->spec, *c.tier, c.rendered->template_hash))

@@ -123,7 +123,7 @@ std::optional<Verdict> window_verdict(const TierContext& c) {
 api::Failure about_this_pod(const TierContext& c, api::Failure failure) {
   failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
                                c.pod->metadata.annotation(names::annotation_template_hash));
-  failure.cleared = c.observed->stack->metadata.annotation(names::annotation_clear_failures);
+  failure.cleared = clearing_of(*c.observed->stack);
   return failure;
 }
 

@@ -123,5 +123,7 @@ TEST_CASE("privileged tiers, flags and variables of the operator are refused by 
         "use "
         "the field");
   CHECK(errors[1].path == "spec.engines.llamacpp.env");
-  CHECK(errors[2].text() == "spec.tiers[coder].env: HF_HUB_OFFLINE is set by the operator; remove it");
+  CHECK(errors[2].text() ==
+        "spec.tiers[coder].env: HF_HUB_OFFLINE is set by the operator, or read from extraArgs "
+        "alone; remove it");
 }

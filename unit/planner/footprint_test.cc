@@ -65,6 +65,32 @@ TEST_CASE("numbers among extraArgs are read as the engine reads them: the last o
   CHECK_FALSE(argument_number(tier, {"--block-size"}));
 }
 
+TEST_CASE("numbers among extraArgs are read in every spelling that the engine takes") {
+  struct Case {
+    std::vector<std::string> arguments;
+    std::optional<int64_t> number;
+  };
+  for (const Case& c :
+       {Case{{"--max_num_batched_tokens=16384"}, 16384}, Case{{"--max-num-batched", "16384"}, 16384},
+        Case{{"--max-num-batched-tokens", "16k"}, 16000}, Case{{"--max-num-batched-tokens", "16K"}, 16384},
+        Case{{"--max-num-batched-tokens=25.6k"}, 25600}, Case{{"--max-num-batched-tokens", "16kk"}, {}},
+        Case{{"--max-num-batched-tokens", "-1"}, {}}, Case{{"--max-num-batched-tokens", "nan"}, {}},
+        Case{{"--max-num-batched-tokens-of-another", "5"}, {}}}) {
+    CAPTURE(c.arguments.front());
+    api::Tier tier;
+    tier.engine = api::Engine::Vllm;
+    tier.extra_args = c.arguments;
+    CHECK(argument_number(tier, {"--max-num-batched-tokens"}) == c.number);
+  }
+  api::Tier tier;
+  tier.engine = api::Engine::LlamaCpp;
+  tier.extra_args = {"--ubatch_size", "4096", "--swa_full"};
+  CHECK(argument_number(tier, {"-ub", "--ubatch-size"}) == 4096);
+  CHECK(has_argument(tier, {"--swa-full"}));
+  tier.extra_args = {"--ubatch", "4096"};  // its parser takes no beginnings
+  CHECK_FALSE(argument_number(tier, {"-ub", "--ubatch-size"}));
+}
+
 TEST_CASE("vLLM that is told to compute in float32 keeps a cache of float32, in the blocks of its build") {
   auto facts = test::safetensors("qwen2", test::layers(4, test::attention(2, 64)), 16 * mib, 32768);
   api::Tier tier = test::vllm_tier("a", "tiny/a", 32768, 0);

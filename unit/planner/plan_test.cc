@@ -159,6 +159,10 @@ TEST_CASE("what is not known is said, and what is declared counts") {
   Plan open = plan(one(tier, std::nullopt));
   CHECK(open.findings.back().code == FindingCode::FractionMissing);
   CHECK(open.tiers[0].state == TierState::Error);
+  // Told nothing, vLLM's CPU build takes most of the machine as well.
+  tier.accelerator = api::Accelerator::None;
+  tier.requests.memory = "8Gi";
+  CHECK(plan(one(tier, std::nullopt)).findings.back().code == FindingCode::FractionMissing);
   tier.context_length_auto = true;
   CHECK(plan(one(tier, std::nullopt)).findings.back().code == FindingCode::ContextUnknown);
 }

@@ -251,6 +251,27 @@ TEST_CASE("what the log says is the failure's class and sentence") {
   CHECK(deletes(pass(world)));
 }
 
+TEST_CASE("what was cleared is known again whatever it was called") {
+  const std::string longer(80, 'x');
+  for (const std::string& value : {longer, std::string("line\nbreak"), std::string("short")}) {
+    CAPTURE(value);
+    StackWorld world(1);
+    auto clear_with = [&](const std::string& text) {
+      world.stack.metadata.annotations[std::string(names::annotation_clear_failures)] = text;
+    };
+    clear_with(value);
+    api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
+    world.diagnoses[pod.metadata.uid] = {"GpuFault", engines::Treatment::Quarantine, "the GPU hung", {}};
+    world.store(world.decide().status);
+    world.tick(3'600'000);
+    world.store(world.decide().status);
+    CHECK(world.status("one").state == "Quarantined");
+    CHECK(fake::actions_of<DeletePod>(world.decide()).empty());
+    clear_with(value + "!");
+    CHECK(fake::actions_of<DeletePod>(world.decide()).size() == 1);
+  }
+}
+
 TEST_CASE("a tier that is held back waits with the pod that failed, for its log") {
   StackWorld world(1);
   api::Pod& pod = world.add_pod("one", PodStage::Ended, noon - 1'000);
