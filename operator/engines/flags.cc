@@ -59,17 +59,13 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "api-prefix",
     "c",
     "cache-prompt",
-    "cache-ram",
     "cache-type-k",
     "cache-type-v",
     "chat-template",
     "chat-template-file",
-    "cram",
     "ctk",
     "ctv",
-    "ctx-checkpoints",
     "ctx-size",
-    "ctxcp",
     "dev",
     "device",
     "docker-repo",
@@ -117,11 +113,14 @@ constexpr auto llama_flags = std::to_array<std::string_view>({
     "sleep-idle-seconds",
     "ssl-cert-file",
     "ssl-key-file",
-    "swa-checkpoints",
     "t",
     "threads",
     "yarn-orig-ctx",
 });
+
+// What it keeps in host memory beside its cache.
+constexpr auto llama_host_flags =
+    std::to_array<std::string_view>({"cache-ram", "cram", "ctx-checkpoints", "ctxcp", "swa-checkpoints"});
 
 // Those that a second model comes in by, or how far it looks ahead.
 constexpr auto llama_draft_flags = std::to_array<std::string_view>(
@@ -234,7 +233,8 @@ std::string owned_flag(api::Engine engine, const std::vector<std::string>& extra
     if (spelling.name.empty()) continue;
     bool owned = engine == api::Engine::Vllm
                      ? owned_by_vllm(spelling)
-                     : any_equal(llama_flags, spelling.name) || any_equal(llama_draft_flags, spelling.name);
+                     : any_equal(llama_flags, spelling.name) || any_equal(llama_host_flags, spelling.name) ||
+                           any_equal(llama_draft_flags, spelling.name);
     if (owned) return std::string(spelling.as_written);
   }
   return {};
