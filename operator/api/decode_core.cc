@@ -1,4 +1,7 @@
 // Pod, Node and Service: written by the API server, so shapes are right; a surprise reads as absent.
+#include <algorithm>
+#include <cctype>
+
 #include "api/codec.h"
 #include "base/bytes.h"
 
@@ -112,6 +115,27 @@ Result<Pod> decode_pod(json::Value object) {
   return pod;
 }
 
+// "last seen active 3m12.4s ago": a kubelet whose runtime hangs says something new every ten seconds, of
+// which only the time is new.
+std::string without_durations(const std::string& message) {
+  std::string text;
+  for (size_t at = 0; at < message.size();) {
+    size_t end = at;
+    bool word = at > 0 && std::isalnum(static_cast<unsigned char>(message[at - 1]));
+    while (!word && end < message.size() && std::isdigit(static_cast<unsigned char>(message[end]))) {
+      size_t unit = message.find_first_not_of("0123456789.", end);
+      size_t past = unit == std::string::npos ? unit : message.find_first_not_of("hmsnu", unit);
+      if (unit == std::string::npos || past == unit) break;
+      end = std::min(past, message.size());
+    }
+    bool duration =
+        end > at && (end == message.size() || !std::isalnum(static_cast<unsigned char>(message[end])));
+    text += duration ? "some time" : message.substr(at, 1);
+    at = duration ? end : at + 1;
+  }
+  return text;
+}
+
 Result<Node> decode_node(json::Value object) {
   auto meta = decode_meta(object);
   if (!meta) return meta.error();
@@ -124,7 +148,7 @@ Result<Node> decode_node(json::Value object) {
   status["conditions"].for_each([&](json::Value condition) {
     if (condition["type"].string_or("") != "Ready") return;
     node.ready = condition["status"].string_or("") == "True";
-    node.ready_message = condition["message"].string_or("");
+    node.ready_message = without_durations(condition["message"].string_or(""));
     node.ready_since = time_of(condition["lastTransitionTime"]);
   });
   status["images"].for_each([&](json::Value image) {

@@ -71,6 +71,7 @@ void step_services(const StackContext& stack, Decision& decision) {
     wanted.insert(service.name);
     auto existing = std::find_if(stack.observed.services.begin(), stack.observed.services.end(),
                                  [&](const auto& s) { return s->metadata.name == service.name; });
+    if (stack.observed.service_refusals.contains(c.tier->name)) continue;
     if (existing == stack.observed.services.end()) {
       if (!stack.observed.refusals.contains(c.tier->name))
         decision.actions.push_back(CreateService{

@@ -76,15 +76,23 @@ bool awaits_image(const TierContext& c) {
   return may_start && image_failed(c);
 }
 
+// It cannot run as the plan says, or for want of its model or its image, or while its node is stuck; or it
+// has named one that it waits for, of which that is true. Names make no circle: that is an error of the spec.
+bool not_soon(const TierContext& c) {
+  if (c.cannot_run || held_back(c) || awaits_model(c.current) || awaits_image(c)) return true;
+  if (c.current && c.current->reason == names::reason_node_stuck) return true;
+  return !c.tier->start_after.empty() &&
+         std::any_of(c.predecessors.begin(), c.predecessors.end(), [](const TierContext* predecessor) {
+           return predecessor->wanted && !predecessor->serving() && not_soon(*predecessor);
+         });
+}
+
 std::optional<Verdict> predecessors(const TierContext& c) {
   std::string waiting;
   for (const TierContext* predecessor : c.predecessors) {
     if (!predecessor->wanted || predecessor->serving()) continue;
-    // Without an explicit startAfter a tier that cannot run as the plan says, or for want of its model or its
-    // image, holds nobody up.
-    bool not_soon = predecessor->cannot_run || held_back(*predecessor) ||
-                    awaits_model(predecessor->current) || awaits_image(*predecessor);
-    if (c.tier->start_after.empty() && not_soon) continue;
+    // It holds nobody up who has not named it.
+    if (c.tier->start_after.empty() && not_soon(*predecessor)) continue;
     waiting += (waiting.empty() ? "" : ", ") + where(*predecessor);
   }
   if (waiting.empty()) return std::nullopt;

@@ -44,6 +44,7 @@ struct Observed {
   std::map<std::string, NodePressure> pressures;
   // What went wrong when we last acted for a tier, by tier name: a name that is taken, a refused pod.
   std::map<std::string, Verdict> refusals;
+  std::map<std::string, Verdict> service_refusals;  // by tier: its Service could not be made, or changed
 };
 
 }  // namespace strix::reconcile

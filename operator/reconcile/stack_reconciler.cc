@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "api/names.h"
 #include "planner/spec_plan.h"
@@ -92,6 +93,9 @@ PassResult StackReconciler::reconcile(const api::NamespacedName& name) {
   ports_.prober->watch(name, decision.targets);
   PassResult result = act(observed, decision, memory);
   sooner(result.retry_after_millis, memory.usage.due_in_millis(now.boot));
+  for (const auto& [tier, refusal] : memory.service_refusals)
+    sooner(result.retry_after_millis, std::max<int64_t>(1, refusal.until - now.boot));
+  if (std::exchange(memory.to_tell, false)) sooner(result.retry_after_millis, 1);
   for (const auto& [tier, refusal] : memory.refusals)
     sooner(result.retry_after_millis, std::max<int64_t>(1, refusal.until - now.boot));
   return result;
@@ -134,8 +138,14 @@ Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& mem
   if (memory.usage.due(now.boot)) observed.usage = memory.usage.seen();
   observed.verdicts = board_.verdicts_for(name);
   observed.pressures = board_.pressures();
-  std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
-  for (const auto& [tier, refusal] : memory.refusals) observed.refusals[tier] = refusal.verdict;
+  auto still_refused = [&](std::map<std::string, Refusal>& refusals) {
+    std::erase_if(refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
+    std::map<std::string, Verdict> verdicts;
+    for (const auto& [tier, refusal] : refusals) verdicts[tier] = refusal.verdict;
+    return verdicts;
+  };
+  observed.refusals = still_refused(memory.refusals);
+  observed.service_refusals = still_refused(memory.service_refusals);
   read_api_keys(observed, memory);
   read_logs(observed, memory);
   return observed;
@@ -265,16 +275,17 @@ int64_t StackReconciler::status_delay_left(const Observed& observed, const Decis
 
 // What the API server refuses for good (a name that is taken, a policy) is told in status and tried again
 // later; anything else is an error of the pass.
-Status StackReconciler::remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
-                                         const std::string& object, Memory& memory, BootMillis now) {
+Status StackReconciler::remember_refusal(const Error& error, const Attempt& attempt, BootMillis now,
+                                         std::map<std::string, Refusal>& refusals, Memory& memory) {
   bool is_taken = error.kind == ErrorKind::AlreadyExists;
   if (!is_taken && error.kind != ErrorKind::Invalid && error.kind != ErrorKind::Forbidden)
-    return in_context(error, "create", object);
+    return in_context(error, attempt.verb, attempt.object);
   std::string message =
-      is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", object)
-               : fmt::format("the API server refuses {}: {}", object, error.text);
-  memory.refusals[tier] = {{is_taken ? taken : names::reason_refused, std::move(message)},
-                           now + refusal_millis};
+      is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", attempt.object)
+               : fmt::format("the API server refuses {}: {}", attempt.object, error.text);
+  refusals[attempt.tier] = {{is_taken ? attempt.taken : names::reason_refused, std::move(message)},
+                            now + refusal_millis};
+  memory.to_tell = true;
   return success();
 }
 
@@ -290,9 +301,11 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
   const api::InferenceStack& stack = *observed.stack;
   const std::string& ns = stack.metadata.namespace_;
   BootMillis boot = observed.now.boot;
-  auto refusable = [&](Status done, const std::string& tier, std::string_view taken,
-                       const std::string& object) {
-    return done ? done : remember_refusal(done.error(), tier, taken, object, memory, boot);
+  auto refusable = [&](Status done, const Attempt& attempt, std::map<std::string, Refusal>& refusals) {
+    return done ? done : remember_refusal(done.error(), attempt, boot, refusals, memory);
+  };
+  auto about_service = [](std::string_view verb, const auto& a) {
+    return Attempt{verb, names::reason_service_name_taken, service_object(a.name), a.tier};
   };
   auto changed = [&](Status done, std::string_view verb, const PodRef& pod) -> Status {
     if (!done) return in_context(done.error(), verb, pod_object(pod.name));
@@ -305,7 +318,8 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
             api::NamespacedName name{ns, a.name};
             Status done = ports_.cluster->create_pod(ns, a.body);
             if (done) memory.expectations.expect_change(pod_object(name), "", boot);
-            return refusable(done, a.tier, names::reason_pod_name_taken, pod_object(name));
+            return refusable(done, {"create", names::reason_pod_name_taken, pod_object(name), a.tier},
+                             memory.refusals);
           },
           [&](const DeletePod& a) {
             Status done = ports_.cluster->delete_pod(a.pod);
@@ -324,12 +338,11 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
           [&](const CreateService& a) {
             Status done = ports_.cluster->create_service(ns, a.body);
             if (done) memory.expectations.expect_change(service_object(a.name), "", boot);
-            return refusable(done, a.tier, names::reason_service_name_taken, service_object(a.name));
+            return refusable(done, about_service("create", a), memory.service_refusals);
           },
-          [&](const ApplyService& a) -> Status {
+          [&](const ApplyService& a) {
             Status done = ports_.cluster->apply_service(ns, a.name, a.body);
-            if (!done) return in_context(done.error(), "patch", service_object(a.name));
-            return done;
+            return refusable(done, about_service("patch", a), memory.service_refusals);
           },
           [&](const DeleteService& a) -> Status {
             Status done = ports_.cluster->delete_service(ns, a.name, a.uid);

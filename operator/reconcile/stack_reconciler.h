@@ -53,10 +53,16 @@ class StackReconciler {
     Verdict verdict;
     BootMillis until = 0;
   };
+  struct Attempt {                 // at an object that may be refused
+    std::string_view verb, taken;  // the second is the reason where its name is somebody else's
+    std::string object, tier;
+  };
   struct Memory {  // of one stack, between passes
     Expectations expectations;
-    std::map<std::string, Refusal> refusals;      // by tier
-    std::map<std::string, std::string> api_keys;  // by pod uid
+    std::map<std::string, Refusal> refusals;          // of its pod, by tier, and of pods that pull, by name
+    std::map<std::string, Refusal> service_refusals;  // by tier
+    bool to_tell = false;                             // of these one is new, and stands in no status yet
+    std::map<std::string, std::string> api_keys;      // by pod uid
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
     std::map<std::string, BootMillis> logs_asked;  // by pod uid: when its log was first asked for, in vain
@@ -81,8 +87,8 @@ class StackReconciler {
   void count_restarts(const api::InferenceStack& stack, const api::StackStatus& written) const;
   Status carry_out(const Observed& observed, const Action& action, Memory& memory);
   static int64_t status_delay_left(const Observed& observed, const Decision& decision, Memory& memory);
-  static Status remember_refusal(const Error& error, const std::string& tier, std::string_view taken,
-                                 const std::string& object, Memory& memory, BootMillis now);
+  static Status remember_refusal(const Error& error, const Attempt& attempt, BootMillis now,
+                                 std::map<std::string, Refusal>& refusals, Memory& memory);
 
   Ports ports_;
   Board& board_;

@@ -54,8 +54,9 @@ Count count_tiers(const StackContext& stack) {
   for (const auto& c : stack.tiers) {
     const api::TierStatus& status = *c.current;
     if (c.wanted) ++count.resident;
-    // Serves, but not what is wanted now: its change waits for something.
-    bool outdated = status.state == state::ready && c.pod && !c.pod_is_current();
+    // Serves, but not what is wanted now: its change waits for something. Or not where its clients look.
+    bool outdated = status.state == state::ready && c.pod &&
+                    (!c.pod_is_current() || stack.observed.service_refusals.contains(c.tier->name));
     if (c.wanted && status.state == state::ready && !outdated) ++count.ready;
     if (c.pod && c.pod_is_ours()) ++count.running;
     bool refused = refused_by_plan(c);
@@ -253,7 +254,9 @@ void figure_events(const api::TierStatus* before, const api::TierStatus& after, 
 }
 
 void tier_events(const api::TierStatus* before, const api::TierStatus& after, std::vector<Event>& events) {
-  bool differs = after.reason == names::reason_engine_differs;
+  bool differs = after.reason == names::reason_engine_differs ||
+                 (after.state == state::ready && (after.reason == names::reason_service_name_taken ||
+                                                  after.reason == names::reason_refused));
   if (differs && !(before && before->reason == after.reason))
     events.push_back(
         {true, std::string(after.reason), "Probe", fmt::format("tier {}: {}", after.name, after.message)});

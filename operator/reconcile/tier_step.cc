@@ -144,6 +144,10 @@ TierOutcome loading(const TierContext& c) {
 Verdict serving_verdict(const TierContext& c) {
   if (c.cannot_run)
     return {c.cannot_run->reason, "serves, and would not be started again: " + c.cannot_run->message};
+  if (auto refused = c.observed->service_refusals.find(c.tier->name);
+      refused != c.observed->service_refusals.end())
+    return {refused->second.reason,
+            "serves, and not as spec.tiers[].service says: " + refused->second.message};
   return differs_from_plan(c).value_or(Verdict{names::reason_serving, ""});
 }
 
@@ -157,6 +161,11 @@ TierOutcome running(const TierContext& c) {
     return silent(c, std::move(outcome));
   }
   if (is_wedged(c, outcome)) return stop_wedged(c, std::move(outcome));
+  // Its stop was called off: it is not to hold the load window for as long as it is silent.
+  if (stage_of(*c.pod) == PodStage::Draining && c.not_answering()) {
+    outcome.actions.push_back(keep_clients_away(c));
+    return silent(c, std::move(outcome));
+  }
   if (serving) {
     say(c, outcome, state::ready, serving_verdict(c));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {

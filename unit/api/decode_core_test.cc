@@ -121,6 +121,16 @@ TEST_CASE("a node is read with readiness, boot id, memory and extended resources
 }
 
 TEST_CASE("a node whose Ready is Unknown, or that says nothing, is not ready") {
+  // A kubelet that says since when is no news every ten seconds.
+  for (auto [said, read] :
+       {std::pair("PLEG is not healthy: pleg was last seen active 3m12.4s ago; threshold is 3m0s",
+                  "PLEG is not healthy: pleg was last seen active some time ago; threshold is some time"),
+        std::pair("runtime 10.0.0.1 is down for 1h2m, v1.2s3 x5m",
+                  "runtime 10.0.0.1 is down for some time, v1.2s3 x5m")}) {
+    std::string text =
+        R"({"metadata":{"name":"n"},"status":{"conditions":[{"type":"Ready","status":"False","message":")";
+    CHECK(api::decode_node(test::parse(text + said + R"("}]}})").root())->ready_message == read);
+  }
   auto silent = api::decode_node(test::parse(R"({"metadata":{"name":"n"}})").root());
   CHECK_FALSE(silent->ready);
   auto unknown = api::decode_node(

@@ -17,6 +17,8 @@ class AcceptingCluster : public reconcile::Cluster {
   std::vector<api::Pod> admitted_pods;
   std::function<void()> on_read = [] {};
   std::function<Status()> on_admit = [] { return success(); };
+  std::function<Status()> on_service = [] { return success(); };  // made or changed
+  std::vector<api::StackStatus> statuses;
   std::vector<std::string> writes;  // "admit llm/strix-one boot-1"
 
   Status create_pod(const std::string&, const std::string&) override { return wrote("create pod"); }
@@ -38,16 +40,21 @@ class AcceptingCluster : public reconcile::Cluster {
   Status note_claim(const reconcile::PodRef& pod, const std::string&) override {
     return wrote("note claim of " + pod.name.text());
   }
-  Status create_service(const std::string&, const std::string&) override { return wrote("create service"); }
+  Status create_service(const std::string&, const std::string&) override {
+    (void)wrote("create service");
+    return on_service();
+  }
   Status apply_service(const std::string&, const std::string& name, const std::string&) override {
-    return wrote("apply service " + name);
+    (void)wrote("apply service " + name);
+    return on_service();
   }
   Status delete_service(const std::string&, const std::string& name, const std::string&) override {
     return wrote("delete service " + name);
   }
   Result<std::string> set_finalizer(const api::InferenceStack&, bool) override { return std::string("8"); }
   Result<std::string> apply_status(const api::InferenceStack&, const std::string&,
-                                   const api::StackStatus&) override {
+                                   const api::StackStatus& status) override {
+    statuses.push_back(status);
     return std::string("9");
   }
   Result<api::InferenceStack> read_stack(const api::NamespacedName&) override {

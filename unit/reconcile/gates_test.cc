@@ -317,6 +317,37 @@ TEST_CASE("a predecessor that is held back blocks only who named it") {
   CHECK(first_that_holds(gates_before_window(), View(world).tier("two")));
 }
 
+TEST_CASE("who has named nobody does not wait for one that waits for a tier that will not come") {
+  StackWorld world(3);
+  world.tier("two").start_after = {"one"};
+  CHECK(first_that_holds(gates_before_window(), View(world).tier("three")));
+  world.tier("one").gpu_fraction_milli = 20;  // of a model that is known: it cannot run by its own numbers
+  world.tier("one").model.repository = "Qwen/Qwen2.5-14B-Instruct";
+  View view(world);
+  REQUIRE(view.tier("one").cannot_run);
+  CHECK(first_that_holds(gates_before_window(), view.tier("two")));
+  CHECK_FALSE(first_that_holds(gates_before_window(), view.tier("three")));
+  world.tier("three").start_after = {"two"};
+  CHECK(first_that_holds(gates_before_window(), View(world).tier("three")));
+}
+
+TEST_CASE("who has named nobody does not wait for one that waits for its node to be rebooted") {
+  StackWorld world(3);
+  world.tier("three").engine = api::Engine::LlamaCpp;
+  world.tier("three").accelerator = api::Accelerator::None;
+  world.tier("three").model = {};
+  world.tier("three").model.file = "example-Q4_K_M.gguf";
+  world.tier("three").gpu_fraction_milli.reset();
+  world.add_pod("one", PodStage::Terminating, noon - 3'600'000);
+  world.verdicts["llm/strix-two"] = {std::string(names::reason_node_stuck), "node strix-halo is stuck"};
+  world.add_pod("two", PodStage::Gated);
+  api::Pod& three = world.add_pod("three", PodStage::Gated);
+  Decision decision = world.decide();
+  CHECK(fake::tier_in(decision.status, "one").reason == "NodeStuck");
+  CHECK(std::any_of(decision.requests.begin(), decision.requests.end(),
+                    [&](const auto& request) { return request.pod.uid == three.metadata.uid; }));
+}
+
 TEST_CASE("a failure of the neighbours' making is tried again quickly, three times") {
   for (int in_a_row = 1; in_a_row <= 5; ++in_a_row) {
     StackWorld world;

@@ -168,6 +168,9 @@ TEST_CASE("a tier that serves is left alone until it falls silent, and let back 
        "Recovered", "the engine answers again; clients are being let in"},
       {"its stop was called off", answering(PodStage::Draining, ProbePhase::Serving), "serve", "nothing",
        "WarmingUp", "Recovered", "the engine answers again; clients are being let in"},
+      {"its stop was called off, and it is silent",
+       answering(PodStage::Draining, ProbePhase::NotAnswering, "no answer in 5s"), "silence", "nothing",
+       "NotAnswering", "NotAnswering", "clients are kept away: no answer in 5s"},
       {"going", in_stage(PodStage::Terminating), "nothing", "nothing", "Stopping", "Terminating",
        "pod strix-one is going since 2026-02-03T11:59:00Z"},
   });

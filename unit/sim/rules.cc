@@ -200,21 +200,36 @@ void Rules::order_kept(const api::Pod& pod) {
   for (const auto& name : plan.order.predecessors[tier->name]) {
     planner::TierState state = plan.tier(name)->state;
     if (state == planner::TierState::Off || state == planner::TierState::Parked) continue;
-    if (tier->start_after.empty() && state != planner::TierState::Resident) continue;
     const api::Tier& before = *stack->spec.tier(name);
-    if (tier->start_after.empty() && image_failed(home_of(*stack, before), stack->spec.image_of(before)))
-      continue;
     if (pressed(*stack, before)) continue;
-    if (tier->start_after.empty() && (quarantined(*stack, before) || given_up(*stack, before))) continue;
-    api::NamespacedName key{pod.metadata.namespace_, stack->metadata.name + "-" + name};
-    Shared<api::Pod> predecessor = world_.server.pods.find(key);
-    bool served =
-        (predecessor && is_serving(*predecessor)) ||
-        (tier_served_.contains(key.text()) && now - tier_served_[key.text()] < memory_of_edits_millis);
-    if (!served)
+    if (tier->start_after.empty() && may_be_overtaken(*stack, plan, before)) continue;
+    if (!has_served(*stack, name))
       fail("4 health-gated order",
-           fmt::format("lets in {} before {} has served", pod.metadata.key().text(), key.text()));
+           fmt::format("lets in {} before {} has served", pod.metadata.key().text(), name));
   }
+}
+
+bool Rules::has_served(const api::InferenceStack& stack, const std::string& tier) const {
+  api::NamespacedName key{stack.metadata.namespace_, stack.metadata.name + "-" + tier};
+  Shared<api::Pod> pod = world_.server.pods.find(key);
+  auto served = tier_served_.find(key.text());
+  return (pod && is_serving(*pod)) ||
+         (served != tier_served_.end() && world_.time.boot() - served->second < memory_of_edits_millis);
+}
+
+// By one that has not named it: it will not come soon, or waits for one of which that is true.
+bool Rules::may_be_overtaken(const api::InferenceStack& stack, const planner::Plan& plan,
+                             const api::Tier& tier) {
+  if (plan.tier(tier.name)->state != planner::TierState::Resident) return true;
+  std::string home = home_of(stack, tier);
+  if (image_failed(home, stack.spec.image_of(tier)) || quarantined(stack, tier) || given_up(stack, tier))
+    return true;
+  if (says(stack, tier.name, names::reason_node_stuck)) return true;
+  for (const auto& [key, pod] : world_.server.pods.objects)
+    if (reconcile::node_of(*pod) == home && reconcile::is_stuck(*pod, world_.time.now())) return true;
+  return std::any_of(tier.start_after.begin(), tier.start_after.end(), [&](const auto& name) {
+    return !has_served(stack, name) && may_be_overtaken(stack, plan, *stack.spec.tier(name));
+  });
 }
 
 void Rules::served(const api::Pod& before, bool serving, bool draining, const Facts& facts) {

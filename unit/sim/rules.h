@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 
+#include "planner/plan.h"
 #include "sim/api_server.h"
 #include "sim/machine.h"
 
@@ -86,6 +87,8 @@ class Rules {
   bool acted_since(const std::string& machine, BootMillis since);  // a tier may have been parked there
   void released_first(const api::Pod& pod, const Facts& facts);
   void order_kept(const api::Pod& pod);
+  bool has_served(const api::InferenceStack& stack, const std::string& tier) const;
+  bool may_be_overtaken(const api::InferenceStack& stack, const planner::Plan& plan, const api::Tier& tier);
   bool image_failed(const std::string& node, const std::string& image) const;
   bool image_awaited(const api::InferenceStack& stack, const std::string& node, const api::Tier& tier);
   void back_off_kept(const api::Pod& pod, const api::Tier& tier);
