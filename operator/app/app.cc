@@ -4,11 +4,13 @@
 #include <malloc.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <ctime>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "app/cache.h"
 #include "app/capabilities.h"
@@ -31,7 +33,7 @@ namespace {
 constexpr int exit_stopped = 0, exit_broken = 1, exit_not_started = 2;
 constexpr int64_t release_millis = 5'000, flush_millis = 2'000;
 constexpr std::string_view restarts_metric = "inferencestack_restarts_total";
-constexpr int64_t heartbeat_silence_millis = 30'000;
+constexpr int64_t heartbeat_silence_least_millis = 30'000, heartbeat_slack_millis = 15'000;
 
 std::string user_agent() {
   utsname name{};
@@ -165,9 +167,14 @@ void Operator::wake_every_stack() {
 }
 
 Status Operator::listen() {
-  alive_.add("elector", [this]() -> std::optional<std::string> {
+  // Between two beats lie a wait and a request, however long the flags make them.
+  const kube::ElectionSettings& election = options_.election;
+  int64_t silence_millis =
+      std::max(heartbeat_silence_least_millis,
+               election.retry_period_millis + election.renew_deadline_millis / 2 + heartbeat_slack_millis);
+  alive_.add("elector", [this, silence_millis]() -> std::optional<std::string> {
     BootMillis last = elector_ ? elector_->heartbeat() : 0;
-    if (last == 0 || boot_now() - last < heartbeat_silence_millis) return std::nullopt;
+    if (last == 0 || boot_now() - last < silence_millis) return std::nullopt;
     return "the election has stood still";
   });
   ready_.add("informers", [this]() -> std::optional<std::string> {
@@ -210,8 +217,8 @@ Status Operator::make_elector() {
       kube::lease_ports(lease_client_, options_.lease_namespace, options_.lease_name), election, registry_,
       {[this] { elected_ = true; },
        [this](const std::string& why) {
-         log::error("lost the lease", {{"why", why}});
          lost_ = true;
+         log::error("lost the lease", {{"why", why}});
        }});
   if (!elector) return elector.error();
   elector_ = std::move(elector).value();
@@ -219,7 +226,8 @@ Status Operator::make_elector() {
 }
 
 // All that other threads look at is there before the first of them starts. The webhook and health first,
-// then caches, then the election: a replica that waits for the lease answers probes, metrics and reviews.
+// then caches, and once these are synced the election: a replica that waits for the lease answers probes,
+// metrics and reviews, and one that could not lead does not take the lease.
 Status Operator::start() {
   if (auto made = make_elector(); !made) return made;
   if (!options_.webhook.listen.host.empty()) {
@@ -230,7 +238,6 @@ Status Operator::start() {
   }
   cache_->start();
   capabilities_->start();
-  if (elector_) elector_->start();
   return success();
 }
 
@@ -246,15 +253,22 @@ void Operator::lead() {
 }
 
 int Operator::wait() {
-  constexpr int64_t starting_poll_millis = 5, running_poll_millis = 200;
+  constexpr int64_t starting_millis = 10'000, starting_poll_millis = 5, standby_poll_millis = 50;
+  constexpr int64_t running_poll_millis = 200;
+  BootMillis begun = boot_now();
+  bool electing = false;
   while (true) {
-    if (int signal = wait_for_signal(leading_ ? running_poll_millis : starting_poll_millis)) {
+    int64_t waiting_millis =
+        boot_now() - begun < starting_millis ? starting_poll_millis : standby_poll_millis;
+    if (int signal = wait_for_signal(leading_ ? running_poll_millis : waiting_millis)) {
       log::info("stopping", {{"signal", signal}});
       return exit_stopped;
     }
     if (lost_) return exit_broken;
     refresh_capabilities();
-    if (!leading_ && elected_ && cache_->synced() && capabilities_->ready()) lead();
+    if (leading_ || !cache_->synced() || !capabilities_->ready()) continue;
+    if (elector_ && !std::exchange(electing, true)) elector_->start();
+    if (elected_) lead();
   }
 }
 

@@ -79,16 +79,14 @@ void Capabilities::put(std::shared_ptr<const planner::CapabilityTable> table) {
   table_ = std::move(table);
 }
 
-std::string Capabilities::version_now() const {
-  auto map = informer_->get(namespace_, name_);
-  return map ? map->metadata.resource_version : "";
-}
-
 bool Capabilities::refresh() {
   if (!informer_ || !informer_->synced()) return false;
   auto map = informer_->get(namespace_, name_);
   std::string version = map ? map->metadata.resource_version : "";
-  if (version == read_version_) return false;
+  if (version == read_version_) {
+    read_once_ = true;
+    return false;
+  }
   read_version_ = version;
   auto before = table();
   complaint_.clear();
@@ -101,6 +99,7 @@ bool Capabilities::refresh() {
     registry_.set(metric_rows, {}, 0);
     log::info("capabilities are the built-in ones", {{"configmap", namespace_ + "/" + name_}});
   }
+  read_once_ = true;
   return table() != before;
 }
 

@@ -3,6 +3,7 @@
 // May not: take over a table with an error in it: the last good one stays.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,8 +26,8 @@ OverrideRead read_override(const api::ConfigMap& map);
 
 void describe_capability_metrics(metrics::Registry& registry);
 
-// table() is thread-safe. Owner of the rest: the main thread. The client, the registry and the sink outlive
-// it.
+// table() and ready() are thread-safe. Owner of the rest: the main thread. The client, the registry and the
+// sink outlive it.
 class Capabilities {
  public:
   // `name` empty: no ConfigMap, and the built-in table alone.
@@ -35,7 +36,7 @@ class Capabilities {
   void start();
   void stop();
   // The ConfigMap has been looked for, and read where it is there.
-  bool ready() const { return !informer_ || (informer_->synced() && version_now() == read_version_); }
+  bool ready() const { return !informer_ || read_once_; }
   std::shared_ptr<const planner::CapabilityTable> table() const;
 
   // Reads what has changed since the last call, and logs what came of it. True: another table is in force.
@@ -44,7 +45,6 @@ class Capabilities {
   void tell(EventWriter& events);
 
  private:
-  std::string version_now() const;  // empty: there is none
   void take(const api::ConfigMap& map);
   void put(std::shared_ptr<const planner::CapabilityTable> table);
 
@@ -52,6 +52,7 @@ class Capabilities {
   const std::string namespace_, name_;
   std::unique_ptr<kube::Informer<api::ConfigMap>> informer_;
   std::string read_version_;                         // of the ConfigMap; empty: there was none
+  std::atomic<bool> read_once_ = false;              // it was looked for, and read where it was there
   std::optional<kube::ObjectReference> complained_;  // what tell() has not told yet
   std::string complaint_;
   mutable std::mutex mutex_;

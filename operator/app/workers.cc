@@ -1,5 +1,7 @@
 #include "app/workers.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace strix::app {
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::string_view stack_prefix = "stack/";
 constexpr std::string_view node_prefix = "node/";
+constexpr int64_t retry_after_most_seconds = 60;
 
 std::string_view controller_of(const std::string& key) {
   return key.starts_with(node_prefix) ? "node" : "inferencestack";
@@ -52,7 +55,10 @@ void Workers::work(std::stop_token stop) {
                       {{"controller", std::string(controller_of(*key))}},
                       static_cast<double>(boot_now() - begun) / 1000.0);
     note(*key, result);
-    if (result.error) {
+    if (result.error && result.error->retry_after_seconds > 0) {
+      queue_.add_after(*key,
+                       std::min<int64_t>(result.error->retry_after_seconds, retry_after_most_seconds) * 1000);
+    } else if (result.error) {
       queue_.add_rate_limited(*key);
     } else {
       queue_.forget(*key);

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -51,7 +52,10 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
     line.append(field.is_number ? field.text : json::quote(field.text));
   }
   line.append("}\n");
-  // A full pipe or a closed terminal must not stop the operator; a lost line is the lesser evil.
+  // A full pipe or a closed terminal must not stop the operator; a lost line is the lesser evil. One that is
+  // not full takes PIPE_BUF bytes at least, and few lines are longer.
+  pollfd out{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&out, 1, 0) == 0) return;
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 

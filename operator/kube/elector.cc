@@ -139,8 +139,8 @@ void Elector::run(std::stop_token stop) {
       publish();
     }
     if (const auto* lost = std::get_if<LeaseLost>(&action)) {
-      log::error("leadership lost", {{"lease", options_.name}, {"why", lost->why}});
       if (callbacks_.on_lost) callbacks_.on_lost(lost->why);
+      log::error("leadership lost", {{"lease", options_.name}, {"why", lost->why}});
       break;
     }
     bool out_of_time = stopping && ports_.now().boot >= stop_by_.load();

@@ -315,11 +315,10 @@ Status StackReconciler::carry_out(const Observed& observed, const Action& action
   return std::visit(
       Overloaded{
           [&](const CreatePod& a) {
-            api::NamespacedName name{ns, a.name};
+            std::string pod = pod_object({ns, a.name});
             Status done = ports_.cluster->create_pod(ns, a.body);
-            if (done) memory.expectations.expect_change(pod_object(name), "", boot);
-            return refusable(done, {"create", names::reason_pod_name_taken, pod_object(name), a.tier},
-                             memory.refusals);
+            if (done) memory.expectations.expect_change(pod, "", boot);
+            return refusable(done, {"create", names::reason_pod_name_taken, pod, a.tier}, memory.refusals);
           },
           [&](const DeletePod& a) {
             Status done = ports_.cluster->delete_pod(a.pod);
