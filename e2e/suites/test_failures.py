@@ -172,6 +172,15 @@ def engine_died():
         until("nothing is counted of a stack that is gone", lambda: "inferencestack_restarts_total{" not in operator.get("/metrics")[1], 10)
 
 
+@test("a llama-server that finds no GPU is not let in where its tier wants one, and says what to look at", 120)
+def without_gpu():
+    with Operator(), Namespace(API, "e2e-fail-no-gpu") as ns:
+        ns.apply(stack("s", ns.name, [cpu_tier("one", 8011, accelerator="GPU", memory={"gpuFraction": 0.1})]))
+        status = failed(ns, "one", "NoGpu")
+        print(f"        {status['lastFailure']['message']}")
+        assert ns.stack()["status"]["summary"]["ready"] == "0/1"
+
+
 def pull_pods(ns):
     return {n: p for n, p in ns.pods().items() if p["metadata"]["labels"].get("inference.strix.dev/role") == "pull"}
 

@@ -24,6 +24,7 @@ def failures():
         for name, how, failure_class, sentence in CASES:
             how = dict(how)
             unified = how.pop("unified", f"{NODE_GIB}Gi")
+            how.setdefault("memory", {"gpuFraction": 0.2})
             ns.apply(real_stack("s", ns.name, [vllm_tier("one", 8001, facts=False, **{"restart": {"backoffSeconds": 300}, **how})], unified=unified))
             try:
                 status = wait_tier(ns, "one", name, lambda t: t.get("lastFailure"), 200)

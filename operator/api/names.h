@@ -145,6 +145,7 @@ inline constexpr std::string_view failure_container_not_created = "ContainerNotC
 
 // Also a row there: a pod that hangs says it too.
 inline constexpr std::string_view failure_gpu_fault = "GpuFault";
+inline constexpr std::string_view failure_no_gpu = "NoGpu";
 
 // Reasons of the pod condition inference.strix.dev/serving.
 inline constexpr std::string_view serving_warm = "WarmedUp";

@@ -302,6 +302,11 @@ std::optional<Diagnosis> diagnose(Engine engine, std::string_view log) {
   return std::nullopt;
 }
 
+// common/arg.cpp; recorded: build 11669.
+bool found_no_gpu(std::string_view log) {
+  return log.find("no usable GPU found") != std::string_view::npos;
+}
+
 Treatment treatment_of(std::string_view failure_class) {
   for (const FailureRow& row : rows)
     if (row.failure_class == failure_class) return row.treatment;

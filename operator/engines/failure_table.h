@@ -54,6 +54,9 @@ struct Diagnosis {
 // the log is known. `log` is the end of a container's log; at most 64 KiB of it are looked at.
 std::optional<Diagnosis> diagnose(api::Engine engine, std::string_view log);
 
+// Whether llama-server has said that it found no GPU: it goes on, on the CPU. Of a tier that wants one.
+bool found_no_gpu(std::string_view log);
+
 // What a failure class is treated with, wherever it was found. Of those that no row names a RebootLoop is
 // given up, and all others are backed off.
 Treatment treatment_of(std::string_view failure_class);

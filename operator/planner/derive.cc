@@ -262,9 +262,9 @@ Figures declared_figures(const api::Tier& tier, const api::NodeProfile& profile)
               fmt::format("{} has contextLength auto, but nothing is known of {}. Write a number, "
                           "or what is known in model.facts.",
                           tier.name, name));
-  // On the CPU, too: vLLM takes most of the machine where it is told nothing.
-  else if ((tier.effective_accelerator() == api::Accelerator::Gpu || tier.engine == api::Engine::Vllm) &&
-           !tier.gpu_fraction_milli)
+  // On the CPU, too: vLLM takes most of the machine where it is told nothing at all.
+  else if (!tier.gpu_fraction_milli && (tier.effective_accelerator() == api::Accelerator::Gpu ||
+                                        (tier.engine == api::Engine::Vllm && !tier.kv_cache_bytes)))
     figures.error =
         error(tier, FindingCode::FractionMissing,
               fmt::format("{} has no memory.gpuFraction, and nothing is known of {} to derive one "

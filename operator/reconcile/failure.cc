@@ -202,6 +202,16 @@ std::string subject_of(std::string_view failure_class, const api::StackSpec& spe
                                      tier.model.file, tier.quantization));
 }
 
+api::Failure without_gpu_failure(const ProbeReading& reading) {
+  api::Failure failure;
+  failure.failure_class = names::failure_no_gpu;
+  failure.time = reading.since;
+  failure.message =
+      "the engine found no GPU and would compute on the CPU; look at the node's devices and at "
+      "devices.supplementalGroups, or take an image that is built for this GPU";
+  return failure;
+}
+
 api::Failure startup_deadline_failure(const api::Pod& pod, const api::Tier& tier,
                                       const std::string& last_probe) {
   api::Failure failure;

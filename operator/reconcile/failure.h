@@ -61,6 +61,9 @@ inline constexpr int64_t start_patience_millis = 20'000;
 // its image there it takes seconds.
 inline constexpr int64_t create_patience_millis = 300'000;
 
+// Rule 9: a llama-server that found no GPU computes on the CPU, and answers as if nothing were.
+api::Failure without_gpu_failure(const ProbeReading& reading);
+
 // An engine that served and has not answered its health check for as often as the prober counts.
 api::Failure wedged_failure(const ProbeReading& reading);
 

@@ -33,7 +33,8 @@ struct Observed {
   std::vector<Shared<api::Node>> nodes;                 // all of the cluster's
   std::map<std::string, ProbeReading> probes;           // by pod uid
   std::map<std::string, engines::Diagnosis> diagnoses;  // of logs, by pod uid; none: nothing known in it
-  std::set<std::string> logs_awaited;           // by pod uid: could not be read yet, and is tried again
+  std::set<std::string> without_gpu;   // by pod uid: the engine has said that it found none, and answers
+  std::set<std::string> logs_awaited;  // by pod uid: could not be read yet, and is tried again
   std::map<std::string, std::string> api_keys;  // by tier name, where one was asked for and could be read
   // What the window of each tier's node said last, by "namespace/pod".
   std::map<std::string, Verdict> verdicts;

@@ -6,8 +6,6 @@
 #include <utility>
 
 #include "api/names.h"
-#include "planner/spec_plan.h"
-#include "reconcile/failure.h"
 #include "reconcile/retry.h"
 
 namespace strix::reconcile {
@@ -15,7 +13,6 @@ namespace strix::reconcile {
 namespace {
 
 constexpr int64_t refusal_millis = 30'000;
-constexpr int64_t log_patience_millis = 60'000;  // with a kubelet that does not give a log
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -33,19 +30,6 @@ std::string service_object(const std::string& name) {
 
 Error in_context(const Error& error, std::string_view verb, const std::string& object) {
   return error.wrap(fmt::format("{} {}", verb, object));
-}
-
-// The pod is kept until then: nobody could say later what its log would have told.
-bool may_be_read_later(const Error& error) {
-  switch (error.kind) {
-    case ErrorKind::Throttled:
-    case ErrorKind::Timeout:
-    case ErrorKind::Unreachable:
-    case ErrorKind::Unavailable:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -116,110 +100,6 @@ bool StackReconciler::cache_lags(const api::NamespacedName& name, Memory& memory
     return "";
   };
   return memory.expectations.pending(version_of, now);
-}
-
-Observed StackReconciler::observe(Shared<api::InferenceStack> stack, Memory& memory, Now now) {
-  Observed observed;
-  observed.now = now;
-  observed.leader = leader_;
-  observed.policy = policy_;
-  api::NamespacedName name = stack->metadata.key();
-  observed.stack = std::move(stack);
-  observed.plan = plan_of(*observed.stack, memory);
-  observed.capabilities = memory.plan_table;
-  observed.pods = ports_.cache->pods_of_stack(name);
-  observed.pull_pods = ports_.cache->pull_pods_of_stack(name);
-  observed.services = ports_.cache->services_of_stack(name);
-  observed.nodes = ports_.cache->nodes();
-  for (const auto& pod : observed.pods)
-    if (auto reading = ports_.prober->reading(pod->metadata.uid))
-      observed.probes[pod->metadata.uid] = *reading;
-  memory.usage.fold(*observed.stack, observed.pods, observed.probes);
-  if (memory.usage.due(now.boot)) observed.usage = memory.usage.seen();
-  observed.verdicts = board_.verdicts_for(name);
-  observed.pressures = board_.pressures();
-  auto still_refused = [&](std::map<std::string, Refusal>& refusals) {
-    std::erase_if(refusals, [&](const auto& entry) { return entry.second.until <= now.boot; });
-    std::map<std::string, Verdict> verdicts;
-    for (const auto& [tier, refusal] : refusals) verdicts[tier] = refusal.verdict;
-    return verdicts;
-  };
-  observed.refusals = still_refused(memory.refusals);
-  observed.service_refusals = still_refused(memory.service_refusals);
-  read_api_keys(observed, memory);
-  read_logs(observed, memory);
-  return observed;
-}
-
-// From the spec, the table of capabilities and what was learned: once for each generation of the one and each
-// change of the others.
-Shared<planner::Plan> StackReconciler::plan_of(const api::InferenceStack& stack, Memory& memory) {
-  const api::ObjectMeta& meta = stack.metadata;
-  Shared<planner::CapabilityTable> table = ports_.capabilities ? ports_.capabilities() : nullptr;
-  bool same = memory.plan_uid == meta.uid && memory.plan_generation == meta.generation &&
-              memory.plan_table == table && memory.plan_learned == stack.status.learned;
-  if (!memory.plan || !same) {
-    memory.plan = std::make_shared<const planner::Plan>(planner::plan_of_spec(
-        stack.spec, table ? *table : planner::built_in_capabilities(), stack.status.learned));
-    memory.plan_learned = stack.status.learned;
-    memory.plan_table = table;
-    memory.plan_uid = meta.uid;
-    memory.plan_generation = meta.generation;
-  }
-  return memory.plan;
-}
-
-// Once for each pod that ended without our asking. A log that cannot be read for a while is one that says
-// nothing: the exit code is known.
-void StackReconciler::read_logs(Observed& observed, Memory& memory) {
-  const api::InferenceStack& stack = *observed.stack;
-  std::map<std::string, std::optional<engines::Diagnosis>> known;
-  for (const auto& tier : stack.spec.tiers) {
-    const api::TierStatus* last = stack.status.tier(tier.name);
-    for (const auto& pod : observed.pods) {
-      const std::string& uid = pod->metadata.uid;
-      if (pod->metadata.name != stack.metadata.name + "-" + tier.name || !needs_log(*pod, last)) continue;
-      auto kept = memory.diagnoses.find(uid);
-      if (kept != memory.diagnoses.end()) {
-        known[uid] = kept->second;
-      } else {
-        auto text = ports_.cluster->read_log(pod->metadata.key());
-        BootMillis now = observed.now.boot, asked = memory.logs_asked.try_emplace(uid, now).first->second;
-        if (!text && may_be_read_later(text.error()) && now - asked < log_patience_millis) {
-          observed.logs_awaited.insert(uid);
-          continue;
-        }
-        known[uid] = text ? engines::diagnose(tier.engine, *text) : std::nullopt;
-      }
-      if (known[uid]) observed.diagnoses[uid] = *known[uid];
-    }
-  }
-  std::erase_if(memory.logs_asked,
-                [&](const auto& entry) { return !observed.logs_awaited.contains(entry.first); });
-  memory.diagnoses = std::move(known);
-}
-
-// Once for each pod: a key that was changed takes effect with the tier's next pod, as it does in the engine.
-void StackReconciler::read_api_keys(Observed& observed, Memory& memory) {
-  const api::InferenceStack& stack = *observed.stack;
-  std::map<std::string, std::string> known;
-  for (const auto& tier : stack.spec.tiers) {
-    if (tier.api_key_secret_name.empty()) continue;
-    for (const auto& pod : observed.pods) {
-      if (pod->metadata.name != stack.metadata.name + "-" + tier.name || pod->pod_ip.empty()) continue;
-      auto kept = memory.api_keys.find(pod->metadata.uid);
-      if (kept != memory.api_keys.end()) {
-        known[pod->metadata.uid] = kept->second;
-      } else if (auto key = ports_.cluster->read_secret(stack.metadata.namespace_, tier.api_key_secret_name,
-                                                        tier.api_key_secret_key)) {
-        known[pod->metadata.uid] = *key;
-      } else {
-        continue;
-      }
-      observed.api_keys[tier.name] = known[pod->metadata.uid];
-    }
-  }
-  memory.api_keys = std::move(known);
 }
 
 PassResult StackReconciler::act(const Observed& observed, const Decision& decision, Memory& memory) {

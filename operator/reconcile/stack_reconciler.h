@@ -65,6 +65,7 @@ class StackReconciler {
     std::map<std::string, std::string> api_keys;      // by pod uid
     // By pod uid: what its log says, read once; absent: nothing that is known.
     std::map<std::string, std::optional<engines::Diagnosis>> diagnoses;
+    std::map<std::string, bool> without_gpu;       // by pod uid, of those whose log was read for it
     std::map<std::string, BootMillis> logs_asked;  // by pod uid: when its log was first asked for, in vain
     Shared<planner::Plan> plan;                    // of this generation of this object, by this table
     Shared<planner::CapabilityTable> plan_table;
@@ -81,7 +82,9 @@ class StackReconciler {
   bool cache_lags(const api::NamespacedName& stack, Memory& memory, Now now) const;
   Observed observe(Shared<api::InferenceStack> stack, Memory& memory, Now now);
   Shared<planner::Plan> plan_of(const api::InferenceStack& stack, Memory& memory);
+  std::optional<std::string> log_of(const api::Pod& pod, Observed& observed, Memory& memory);
   void read_logs(Observed& observed, Memory& memory);
+  void look_for_gpu(Observed& observed, Memory& memory);
   void read_api_keys(Observed& observed, Memory& memory);
   PassResult act(const Observed& observed, const Decision& decision, Memory& memory);
   void count_restarts(const api::InferenceStack& stack, const api::StackStatus& written) const;

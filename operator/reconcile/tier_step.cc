@@ -114,6 +114,14 @@ TierOutcome loading(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
   if (c.probe && c.probe->phase == ProbePhase::Serving) {
+    if (c.log_awaited) {
+      say(c, outcome, state::warming_up, names::reason_loading,
+          "the engine answered; its log is being read for the GPU that it found");
+      look_again(outcome, log_again_millis);
+      return outcome;
+    }
+    if (c.observed->without_gpu.contains(c.pod->metadata.uid))
+      return abandon(c, std::move(outcome), without_gpu_failure(*c.probe));
     read_back(c, outcome.status);
     outcome.actions.push_back(let_clients_in(c));
     say(c, outcome, state::warming_up, names::reason_loading,

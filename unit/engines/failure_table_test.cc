@@ -188,6 +188,12 @@ TEST_CASE("an ordinary log is no failure, and any bytes are read") {
   REQUIRE_FALSE(diagnose(Engine::Vllm, bytes));
 }
 
+TEST_CASE("a llama-server that goes on without a GPU has said so") {
+  CHECK(found_no_gpu(
+      "warning: no usable GPU found, --gpu-layers option will be ignored\nwarning: one possible"));
+  CHECK_FALSE(found_no_gpu("load_tensors: offloaded 33/33 layers to GPU"));
+}
+
 TEST_CASE("every row names a source, and a class has one treatment") {
   std::map<std::string, Treatment> seen;
   for (const auto& row : failure_rows()) {

@@ -18,6 +18,8 @@ class AcceptingCluster : public reconcile::Cluster {
   std::function<void()> on_read = [] {};
   std::function<Status()> on_admit = [] { return success(); };
   std::function<Status()> on_service = [] { return success(); };  // made or changed
+  std::function<Result<std::string>()> on_log = [] { return std::string(); };
+  int logs_read = 0;
   std::vector<api::StackStatus> statuses;
   std::vector<std::string> writes;  // "admit llm/strix-one boot-1"
 
@@ -62,7 +64,10 @@ class AcceptingCluster : public reconcile::Cluster {
     return stack;
   }
   Result<std::vector<api::Pod>> read_admitted_pods(const std::string&) override { return admitted_pods; }
-  Result<std::string> read_log(const api::NamespacedName&) override { return std::string(); }
+  Result<std::string> read_log(const api::NamespacedName&) override {
+    ++logs_read;
+    return on_log();
+  }
   Result<std::string> read_secret(const std::string&, const std::string&, const std::string&) override {
     return std::string();
   }

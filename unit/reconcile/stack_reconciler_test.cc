@@ -125,3 +125,40 @@ TEST_CASE("a Service that is refused is told, does not look ready, and holds up 
   bench.run(60'000);
   CHECK(bench.world.status("two").reason == "Serving");
 }
+
+TEST_CASE(
+    "a llama-server that found no GPU is not let in where its tier wants one, and its log is read once") {
+  struct Case {
+    const char* what;
+    api::Accelerator accelerator;
+    Result<std::string> log;
+    const char* state;  // null: it is let in, and the pod's own change is awaited
+    int logs_read;
+  };
+  const std::string warning = "warning: no usable GPU found, --gpu-layers option will be ignored\n";
+  auto c = GENERATE_COPY(Case{"it found none", api::Accelerator::Gpu, warning, "BackOff", 1},
+                         Case{"it found one", api::Accelerator::Gpu,
+                              std::string("load_tensors: offloaded 33/33 layers"), nullptr, 1},
+                         Case{"its log cannot be read yet", api::Accelerator::Gpu,
+                              Error{ErrorKind::Timeout, "no answer", 0}, "WarmingUp", 6},
+                         Case{"it wants none", api::Accelerator::None, warning, nullptr, 0});
+  CAPTURE(c.what);
+  Bench bench;
+  bench.world.tier("two") = fake::a_cpu_tier("two", 8002, "1Gi");
+  bench.world.tier("two").accelerator = c.accelerator;
+  if (c.accelerator == api::Accelerator::Gpu) bench.world.tier("two").gpu_fraction_milli = 200;
+  bench.world.pods.pop_back();
+  api::Pod& pod = bench.world.add_pod("two", PodStage::Loading);
+  bench.world.probes[pod.metadata.uid] = fake::a_reading(ProbePhase::Serving, 8192);
+  bench.cluster.on_log = [&] { return c.log; };
+  bench.run(4'500);
+  if (c.state) CHECK(bench.world.status("two").state == c.state);
+  CHECK(bench.cluster.logs_read == c.logs_read);
+  bool let_in =
+      std::count(bench.cluster.writes.begin(), bench.cluster.writes.end(), "serve llm/strix-two") > 0;
+  bool deleted =
+      std::count(bench.cluster.writes.begin(), bench.cluster.writes.end(), "delete llm/strix-two") > 0;
+  CHECK(let_in == (c.logs_read <= 1 && !deleted));
+  CHECK(deleted == (bench.world.status("two").last_failure.has_value()));
+  if (deleted) CHECK(bench.world.status("two").last_failure->failure_class == "NoGpu");
+}
