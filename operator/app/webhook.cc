@@ -13,12 +13,10 @@ constexpr std::string_view bytes_metric = "inferencestack_webhook_request_bytes"
 constexpr std::string_view expiry_metric = "inferencestack_webhook_certificate_expiry_timestamp_seconds";
 // Short: who stops the process waits for a call under way.
 constexpr int64_t call_deadline_millis = 5'000;
-constexpr int64_t head_bytes_max = 64 * 1024;
 
-serve::TlsLimits tls_limits() {
-  serve::TlsLimits limits;
-  limits.request_bytes_max = static_cast<int64_t>(serve::review_bytes_max) + head_bytes_max;
-  limits.bytes_max = 2 * limits.request_bytes_max;
+serve::PortLimits port_limits() {
+  serve::PortLimits limits;
+  limits.bytes_max = 2 * static_cast<int64_t>(serve::review_bytes_max + limits.head_bytes_max);
   return limits;
 }
 
@@ -49,22 +47,21 @@ Webhook::Webhook(const RunOptions& options, Measures measures, kube::Client& cli
                   },
                   [table = measures.capabilities](const auto& s) { return opinion_of_plan(s, *table()); }}},
       registry_(registry),
-      client_(client.with_deadline(call_deadline_millis)),
-      tls_(serve::TlsPort::make(options.webhook.listen.port, tls_limits())) {
+      client_(client.with_deadline(call_deadline_millis)) {
   serve::describe_webhook_metrics(registry_);
   registry_.describe(connections_metric, "gauge", "Connections to the webhook's port.");
   registry_.describe(bytes_metric, "gauge", "Bytes of reviews that are not answered yet.");
   registry_.describe(expiry_metric, "gauge", "When the webhook's certificate ends.");
-  auto tls = tls_;
   if (!options.webhook.certificate_folder.empty()) {
-    rotation_ = std::make_unique<serve::Rotation>(
-        [tls, folder = options.webhook.certificate_folder] { return serve::check_provided(folder, *tls); });
+    rotation_ =
+        std::make_unique<serve::Rotation>([shown = identity_, folder = options.webhook.certificate_folder] {
+          return serve::check_provided(folder, *shown);
+        });
     return;
   }
   rotation_ = std::make_unique<serve::Rotation>(
-      [tls, ports = rotation_ports(client_, options.lease_namespace), names = options.webhook.names] {
-        return serve::check_managed(ports, names, *tls);
-      });
+      [shown = identity_, ports = rotation_ports(client_, options.lease_namespace),
+       names = options.webhook.names] { return serve::check_managed(ports, names, *shown); });
 }
 
 void Webhook::stop() {
@@ -76,11 +73,11 @@ Result<std::unique_ptr<Webhook>> Webhook::open(const RunOptions& options, Measur
                                                kube::Client& client, metrics::Registry& registry) {
   std::unique_ptr<Webhook> webhook(new Webhook(options, std::move(measures), client, registry));
   const Address& at = options.webhook.listen;
-  auto listener =
-      serve::Listener::open({at.host, at.port, serve::review_bytes_max, webhook->tls_},
-                            [made = webhook.get()](const serve::Request& request) {
-                              return serve::answer_webhook(made->admission_, request, made->registry_);
-                            });
+  auto listener = serve::Listener::open(
+      {at.host, at.port, serve::review_bytes_max, webhook->identity_, port_limits(), webhook->load_},
+      [made = webhook.get()](const serve::Request& request) {
+        return serve::answer_webhook(made->admission_, request, made->registry_);
+      });
   if (!listener) return listener.error();
   webhook->listener_ = std::move(listener).value();
   return webhook;
@@ -91,14 +88,14 @@ void Webhook::start() {
 }
 
 std::optional<std::string> Webhook::not_ready() const {
-  if (tls_->loaded()) return std::nullopt;
+  if (identity_->loaded()) return std::nullopt;
   std::string trouble = rotation_->trouble();
   return "no certificate yet" + (trouble.empty() ? "" : ": " + trouble);
 }
 
 void Webhook::update_metrics() const {
-  registry_.set(connections_metric, {}, tls_->connections());
-  registry_.set(bytes_metric, {}, static_cast<double>(tls_->bytes_held()));
+  registry_.set(connections_metric, {}, load_->connections);
+  registry_.set(bytes_metric, {}, static_cast<double>(load_->bytes));
   if (WallMillis ends = rotation_->not_after())
     registry_.set(expiry_metric, {}, static_cast<double>(ends) / 1000);
 }

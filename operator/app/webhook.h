@@ -41,7 +41,8 @@ class Webhook {
   const serve::Admission admission_;
   metrics::Registry& registry_;
   kube::Client client_;
-  const std::shared_ptr<serve::TlsPort> tls_;
+  const std::shared_ptr<serve::Identity> identity_ = std::make_shared<serve::Identity>();
+  const std::shared_ptr<serve::PortLoad> load_ = std::make_shared<serve::PortLoad>();
   std::unique_ptr<serve::Rotation> rotation_;
   std::unique_ptr<serve::Listener> listener_;
 };

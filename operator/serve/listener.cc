@@ -4,7 +4,9 @@
 #define _TURN_OFF_PLATFORM_STRING
 #include <cpprest/http_listener.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <pplx/threadpool.h>
+#include <sys/socket.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -122,24 +124,6 @@ void discard_body(const http_request& request) {
   look_at(request.body().streambuf().close(std::ios_base::in));
 }
 
-// After a body that was not read to its end by us the connection is closed. If the client stops within it,
-// the library would wait for the next request for ever: see TlsPort::on_state.
-bool has_body(const http_request& request) {
-  return request.headers().content_length() > 0 ||
-         request.headers().has(web::http::header_names::transfer_encoding);
-}
-
-// Why a body is not collected, before a byte of it is.
-std::optional<Reply> body_refused(const http_request& request, size_t bytes_max) {
-  const auto& headers = request.headers();
-  if (bytes_max > 0 && headers.has(web::http::header_names::transfer_encoding))
-    return refusal(411, "a body needs a Content-Length\n");
-  size_t most = bytes_max > 0 ? bytes_max : discarded_bytes_max;
-  if (headers.content_length() > most)
-    return refusal(413, fmt::format("a body may have at most {} bytes\n", most));
-  return std::nullopt;
-}
-
 Reply answer_with(Calls& calls, const http_request& request, std::string_view body) {
   std::string method = request.method(), target = request.request_uri().to_string(),
               content_type = request.headers().content_type();
@@ -149,11 +133,9 @@ Reply answer_with(Calls& calls, const http_request& request, std::string_view bo
 // Every path ends in one reply.
 void handle(const std::shared_ptr<Calls>& calls, size_t body_bytes_max, http_request request) {
   try {
-    auto refused = body_refused(request, body_bytes_max);
-    if (refused || body_bytes_max == 0) {
+    if (body_bytes_max == 0) {
       discard_body(request);
-      Reply reply = refused ? std::move(*refused) : answer_with(*calls, request, "");
-      return send(request, std::move(reply), has_body(request) ? After::Close : After::Stay);
+      return send(request, answer_with(*calls, request, ""));
     }
     look_at(request.extract_vector().then([calls, request](pplx::task<std::vector<unsigned char>> collected) {
       try {
@@ -170,24 +152,40 @@ void handle(const std::shared_ptr<Calls>& calls, size_t body_bytes_max, http_req
   }
 }
 
-web::http::experimental::listener::http_listener_config config_of(const std::shared_ptr<TlsPort>& tls) {
-  web::http::experimental::listener::http_listener_config config;
-  if (!tls) return config;
-  // The one exception that the library catches here; it closes the connection then.
-  config.set_ssl_context_callback([tls](boost::asio::ssl::context& context) {
-    if (!tls->prepare(context.native_handle()))
-      throw boost::system::system_error(boost::asio::error::connection_refused);
-  });
-  return config;
+// A port of the loopback that is free and, as long as this is held, given to nobody who asks for any.
+class HeldPort {
+ public:
+  HeldPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    int shared = 1;  // with the library, which sets the same
+    bool held = ::setsockopt(socket_.number(), SOL_SOCKET, SO_REUSEADDR, &shared, sizeof(shared)) == 0 &&
+                ::bind(socket_.number(), any, size) == 0 && ::getsockname(socket_.number(), any, &size) == 0;
+    number_ = held ? ntohs(address.sin_port) : 0;
+  }
+  int number() const { return number_; }  // 0: there is none
+
+ private:
+  Descriptor socket_;
+  int number_ = 0;
+};
+
+web::uri loopback_uri(int port) {
+  web::uri_builder builder;
+  builder.set_scheme("http").set_host("127.0.0.1").set_port(port).set_path("/");
+  return builder.to_uri();
 }
 
 }  // namespace
 
-class Listener::Port {
+class Listener::Library {
  public:
-  Port(const web::uri& uri, const ListenOptions& options, Handler handler)
-      : calls_(std::make_shared<Calls>(std::move(handler))), listener_(uri, config_of(options.tls)) {
-    auto answer = [calls = calls_, most = options.body_bytes_max](http_request request) {
+  Library(int port, size_t body_bytes_max, Handler handler)
+      : calls_(std::make_shared<Calls>(std::move(handler))), listener_(loopback_uri(port)) {
+    auto answer = [calls = calls_, most = body_bytes_max](http_request request) {
       handle(calls, most, std::move(request));
     };
     listener_.support(answer);
@@ -196,7 +194,7 @@ class Listener::Port {
     listener_.support(web::http::methods::TRCE, answer);
     listener_.open().wait();
   }
-  ~Port() {
+  ~Library() {
     try {
       listener_.close().wait();
     } catch (const std::exception& failure) {
@@ -204,29 +202,32 @@ class Listener::Port {
     }
     calls_->close();
   }
-  Port(const Port&) = delete;
-  Port& operator=(const Port&) = delete;
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
 
  private:
   std::shared_ptr<Calls> calls_;
   http_listener listener_;
 };
 
-Listener::Listener(std::unique_ptr<Port> port) : port_(std::move(port)) {}
+Listener::Listener(std::unique_ptr<Library> library, std::unique_ptr<Port> port)
+    : library_(std::move(library)), port_(std::move(port)) {}
 Listener::~Listener() = default;
 
 Result<std::unique_ptr<Listener>> Listener::open(const ListenOptions& options, Handler handler) {
   std::string where = fmt::format("listen on {}:{}", options.address, options.port);
-  // The library splits host and port at the first colon.
   if (options.address.find(':') != std::string::npos)
     return Error{ErrorKind::Invalid, where + ": only IPv4 addresses can be listened on", 0};
+  size_t body_bytes_max = options.body_bytes_max > 0 ? options.body_bytes_max : discarded_bytes_max;
+  auto port = Port::open(
+      {options.address, options.port, body_bytes_max, options.identity, options.limits, options.load});
+  if (!port) return port.error().wrap(where);
   start_pool();
   try {
-    web::uri_builder builder;
-    builder.set_scheme(options.tls ? "https" : "http").set_host(options.address).set_port(options.port);
-    builder.set_path("/");
-    auto opened = std::make_unique<Port>(builder.to_uri(), options, std::move(handler));
-    return std::unique_ptr<Listener>(new Listener(std::move(opened)));
+    HeldPort loopback;
+    auto library = std::make_unique<Library>(loopback.number(), options.body_bytes_max, std::move(handler));
+    port.value()->pass_on_to(loopback.number());
+    return std::unique_ptr<Listener>(new Listener(std::move(library), std::move(port).value()));
   } catch (const std::exception& failure) {
     return Error{ErrorKind::Unavailable, where + ": " + failure.what(), 0};
   }

@@ -63,14 +63,14 @@ Result<std::string> read_file(const std::string& path) {
 }  // namespace
 
 Result<Checked> check_managed(const RotationPorts& ports, const std::vector<std::string>& names,
-                              TlsPort& tls) {
+                              Identity& identity) {
   Checked checked;
   auto secret = current_secret(ports, names, checked.renewed);
   if (!secret) return secret.error();
   auto published = publish(ports, std::string(value_in(secret->data, secret_authorities)));
   if (!published) return published.error();
   std::string certificate(value_in(secret->data, secret_certificate));
-  Status used = tls.use({certificate, std::string(value_in(secret->data, secret_key))});
+  Status used = identity.use({certificate, std::string(value_in(secret->data, secret_key))});
   if (!used) return used.error();
   auto facts = read_certificate(certificate);
   if (facts) checked.not_after = facts->validity.not_after;
@@ -79,12 +79,12 @@ Result<Checked> check_managed(const RotationPorts& ports, const std::vector<std:
   return checked;
 }
 
-Result<Checked> check_provided(const std::string& folder, TlsPort& tls) {
+Result<Checked> check_provided(const std::string& folder, Identity& identity) {
   auto certificate = read_file(folder + "/" + std::string(secret_certificate));
   if (!certificate) return certificate.error();
   auto key = read_file(folder + "/" + std::string(secret_key));
   if (!key) return key.error();
-  if (Status used = tls.use({*certificate, *key}); !used) return used.error().wrap(folder);
+  if (Status used = identity.use({*certificate, *key}); !used) return used.error().wrap(folder);
   Checked checked;
   auto facts = read_certificate(*certificate);
   if (facts) checked.not_after = facts->validity.not_after;

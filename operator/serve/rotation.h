@@ -15,7 +15,7 @@
 
 #include "base/result.h"
 #include "serve/certificates.h"
-#include "serve/tls_port.h"
+#include "serve/identity.h"
 
 namespace strix::serve {
 
@@ -49,11 +49,11 @@ struct Checked {
 // One check of certificates of our own. Safe to break off anywhere and to do in several replicas at once: the
 // loser of a race takes what the winner made. Errors: the ports', and Internal of OpenSSL.
 Result<Checked> check_managed(const RotationPorts& ports, const std::vector<std::string>& names,
-                              TlsPort& tls);
+                              Identity& identity);
 
 // One check of tls.crt and tls.key in a folder that somebody else keeps, cert-manager for one. Errors:
 // NotFound, Invalid; what is shown stays.
-Result<Checked> check_provided(const std::string& folder, TlsPort& tls);
+Result<Checked> check_provided(const std::string& folder, Identity& identity);
 
 // Owner: main's thread. Runs a check, waits, and runs the next, on a thread of its own.
 class Rotation {

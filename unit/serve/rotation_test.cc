@@ -54,19 +54,19 @@ struct Cluster {
   }
 };
 
-std::shared_ptr<TlsPort> port() {
-  return TlsPort::make(1, {});
+std::shared_ptr<Identity> no_certificate() {
+  return std::make_shared<Identity>();
 }
 
 }  // namespace
 
 TEST_CASE("the first check makes certificates, publishes the CA and then shows what it made") {
   Cluster cluster;
-  auto tls = port();
-  auto checked = check_managed(cluster.ports(), names, *tls);
+  auto identity = no_certificate();
+  auto checked = check_managed(cluster.ports(), names, *identity);
   REQUIRE(checked.ok());
   REQUIRE(cluster.log == std::vector<std::string>{"secret", "bundle"});
-  REQUIRE(tls->loaded());
+  REQUIRE(identity->loaded());
   REQUIRE(checked->registered);
   REQUIRE(checked->renewed == "there is no CA that may sign");
   REQUIRE(checked->next_millis == 3'600'000);
@@ -76,10 +76,10 @@ TEST_CASE("the first check makes certificates, publishes the CA and then shows w
 
 TEST_CASE("a check of what is settled writes nothing") {
   Cluster cluster;
-  auto tls = port();
-  REQUIRE(check_managed(cluster.ports(), names, *tls).ok());
+  auto identity = no_certificate();
+  REQUIRE(check_managed(cluster.ports(), names, *identity).ok());
   cluster.log.clear();
-  auto checked = check_managed(cluster.ports(), names, *tls);
+  auto checked = check_managed(cluster.ports(), names, *identity);
   REQUIRE(checked.ok());
   REQUIRE(checked->renewed.empty());
   REQUIRE(cluster.log.empty());
@@ -88,24 +88,24 @@ TEST_CASE("a check of what is settled writes nothing") {
 TEST_CASE(
     "a bundle that somebody took away comes back, and that of a webhook that is not installed does not") {
   Cluster cluster;
-  auto tls = port();
+  auto identity = no_certificate();
   cluster.registration.reset();
-  auto checked = check_managed(cluster.ports(), names, *tls);
+  auto checked = check_managed(cluster.ports(), names, *identity);
   REQUIRE(checked.ok());
-  REQUIRE(tls->loaded());
+  REQUIRE(identity->loaded());
   REQUIRE_FALSE(checked->registered);
   REQUIRE(checked->next_millis == 30'000);
   cluster.registration = Registration{"u3", "7", ""};
-  REQUIRE(check_managed(cluster.ports(), names, *tls)->registered);
+  REQUIRE(check_managed(cluster.ports(), names, *identity)->registered);
   REQUIRE(cluster.registration->ca_bundle == cluster.secrets["it"].data["ca.crt"]);
   cluster.registration->ca_bundle = "rubbish";
-  REQUIRE(check_managed(cluster.ports(), names, *tls).ok());
+  REQUIRE(check_managed(cluster.ports(), names, *identity).ok());
   REQUIRE(cluster.registration->ca_bundle == cluster.secrets["it"].data["ca.crt"]);
 }
 
 TEST_CASE("of two replicas that start together one makes the certificates and both show them") {
   Cluster cluster;
-  auto first = port(), second = port();
+  auto first = no_certificate(), second = no_certificate();
   std::string made;
   cluster.before_write = [&](int number) {
     if (number != 1) return true;
@@ -125,49 +125,49 @@ TEST_CASE("broken off before any of its writes, the next check ends in the same 
   for (int at = 1; at <= 2; ++at) {
     CAPTURE(at);
     Cluster cluster;
-    auto tls = port();
+    auto identity = no_certificate();
     cluster.before_write = [at](int number) { return number != at; };
-    REQUIRE_FALSE(check_managed(cluster.ports(), names, *tls).ok());
-    REQUIRE_FALSE(tls->loaded());
-    REQUIRE(check_managed(cluster.ports(), names, *tls).ok());
-    REQUIRE(tls->loaded());
+    REQUIRE_FALSE(check_managed(cluster.ports(), names, *identity).ok());
+    REQUIRE_FALSE(identity->loaded());
+    REQUIRE(check_managed(cluster.ports(), names, *identity).ok());
+    REQUIRE(identity->loaded());
     REQUIRE(cluster.registration->ca_bundle == cluster.secrets["it"].data["ca.crt"]);
   }
 }
 
 TEST_CASE("a Secret that always changes is given up for this check, and so is one that is not there") {
   Cluster cluster;
-  auto tls = port();
+  auto identity = no_certificate();
   cluster.before_write = [&](int) {
     cluster.secrets["it"].resource_version += "2";
     return true;
   };
-  REQUIRE(check_managed(cluster.ports(), names, *tls).error().kind == ErrorKind::Conflict);
+  REQUIRE(check_managed(cluster.ports(), names, *identity).error().kind == ErrorKind::Conflict);
   REQUIRE(cluster.writes < 10);
   cluster.secrets.clear();
-  REQUIRE(check_managed(cluster.ports(), names, *tls).error().kind == ErrorKind::NotFound);
+  REQUIRE(check_managed(cluster.ports(), names, *identity).error().kind == ErrorKind::NotFound);
 }
 
 TEST_CASE("files that somebody else keeps are read again, and what is wrong with them is an error") {
   auto folder = std::filesystem::temp_directory_path() / ("strix-rotation-" + std::to_string(wall_now()));
   std::filesystem::create_directory(folder);
-  auto tls = port();
-  REQUIRE(check_provided(folder.string(), *tls).error().kind == ErrorKind::NotFound);
+  auto identity = no_certificate();
+  REQUIRE(check_provided(folder.string(), *identity).error().kind == ErrorKind::NotFound);
   Cluster cluster;
-  REQUIRE(check_managed(cluster.ports(), names, *port()).ok());
+  REQUIRE(check_managed(cluster.ports(), names, *no_certificate()).ok());
   const SecretData& data = cluster.secrets["it"].data;
   std::ofstream(folder / "tls.crt") << value_in(data, "tls.crt");
   std::ofstream(folder / "tls.key") << "not the key";
-  auto refused = check_provided(folder.string(), *tls);
+  auto refused = check_provided(folder.string(), *identity);
   REQUIRE(refused.error().text == folder.string() + ": no certificate in PEM with a key that fits it");
-  REQUIRE_FALSE(tls->loaded());
+  REQUIRE_FALSE(identity->loaded());
   std::ofstream(folder / "tls.key") << value_in(data, "tls.key");
-  auto checked = check_provided(folder.string(), *tls);
+  auto checked = check_provided(folder.string(), *identity);
   REQUIRE(checked.ok());
-  REQUIRE(tls->loaded());
+  REQUIRE(identity->loaded());
   REQUIRE(checked->not_after > wall_now());
   std::ofstream(folder / "tls.crt") << std::string(300'000, 'x');
-  REQUIRE(check_provided(folder.string(), *tls).error().kind == ErrorKind::Invalid);
+  REQUIRE(check_provided(folder.string(), *identity).error().kind == ErrorKind::Invalid);
   std::filesystem::remove_all(folder);
 }
 

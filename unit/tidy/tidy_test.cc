@@ -43,7 +43,7 @@ const std::map<std::string, std::set<std::string>> library_users = {
     {"cpprest/", {"operator/serve/listener.cc"}},
     {"pplx/", {"operator/serve/listener.cc"}},
     {"boost/", {}},
-    {"openssl/", {"operator/serve/x509.cc", "operator/serve/tls_port.cc"}},
+    {"openssl/", {"operator/serve/x509.cc", "operator/serve/identity.cc", "operator/serve/channel.cc"}},
     {"yaml-cpp/", {"operator/base/yaml.cc"}},
     {"CLI/", {"operator/app/"}},
 };
