@@ -18,8 +18,9 @@ namespace strix::serve {
 struct PortLimits {
   int connections_max = 64;  // one more, and whoever has owed us something for longest makes room
   size_t head_bytes_max = 16 * 1024;
-  int64_t bytes_max =
-      2 << 20;  // of requests that are not answered yet, all together; who goes over it is cut
+  // Of requests that are not answered yet, all together: who goes over it is cut. More than all connections
+  // can hold where bodies are short, so that there strangers do not use it up.
+  int64_t bytes_max = 4 << 20;
   int64_t handshake_millis = 5'000;
   int64_t request_millis = 10'000;  // from its first byte to the last of the answer
   int64_t idle_millis = 120'000;    // longer than API servers keep a connection, so that they close it first

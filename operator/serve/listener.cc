@@ -11,7 +11,6 @@
 #include <condition_variable>
 #include <csignal>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "base/log.h"
@@ -225,6 +224,8 @@ Result<std::unique_ptr<Listener>> Listener::open(const ListenOptions& options, H
   start_pool();
   try {
     HeldPort loopback;
+    if (loopback.number() == 0)
+      return Error{ErrorKind::Unavailable, where + ": no port of the loopback is free", 0};
     auto library = std::make_unique<Library>(loopback.number(), options.body_bytes_max, std::move(handler));
     port.value()->pass_on_to(loopback.number());
     return std::unique_ptr<Listener>(new Listener(std::move(library), std::move(port).value()));
