@@ -1,5 +1,6 @@
 #include "engines/dialect.h"
 #include "engines/engine.h"
+#include "planner/engine_constants.h"
 
 namespace strix::engines::llama_cpp {
 
@@ -25,6 +26,7 @@ std::vector<std::string> arguments(const api::Tier& tier, const planner::Effecti
   // On by default, it makes the context smaller where memory looks short, and the plan and the truth part.
   option("--fit", "off");
   option("--cache-ram", "0");  // a prompt cache of up to 8 GiB beside the KV cache otherwise
+  option("--ctx-checkpoints", std::to_string(planner::EngineConstants::llama_checkpoints));
   flag("--metrics");
   flag("--offline");
   flag("--jinja");  // templates, and with them tool calls

@@ -251,7 +251,8 @@ std::string Candidate::needs_text(Bound bound) const {
                                                            gib_text(claim.host_bytes.value_or(0)));
   if (!facts_known_) return text;
   Footprint parts = figures_.footprint;
-  if (bound != Bound::Everything) parts.host_bytes = parts.output_bytes = parts.prompt_cache_bytes = 0;
+  if (bound != Bound::Everything)
+    parts.host_bytes = parts.output_bytes = parts.prompt_cache_bytes = parts.checkpoint_bytes = 0;
   return text + " (" + parts_text(parts, figures_.effective.context_tokens) + ")";
 }
 

@@ -78,7 +78,7 @@ Finding too_small(const Subject& subject, const Budget& budget, const Footprint&
     std::string more = milli ? "gpuFraction " + format_fraction(*milli) : std::string();
     Footprint asked = parts;  // only what the fraction has to cover
     asked.graph_bytes = asked.host_bytes = asked.output_bytes = asked.repacked_bytes = 0;
-    asked.prompt_cache_bytes = 0;
+    asked.prompt_cache_bytes = asked.checkpoint_bytes = 0;
     return error(
         tier, FindingCode::FractionTooSmall,
         fmt::format("{} needs {} ({}), but {}: {}. {}", tier.name, gib_text(parts.request_bytes()),

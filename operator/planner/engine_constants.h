@@ -52,6 +52,11 @@ struct EngineConstants {
   int64_t llama_host_bytes = 64 * mib;  // the process beyond its buffers: 13 to 50 MiB measured
   // --cache-ram, which we pass as 0: a prompt cache beside the KV cache (8 GiB by default).
   int64_t llama_prompt_cache_bytes = 0;
+  // --ctx-checkpoints, of each slot: copies in host memory to go back to, of models with states or sliding
+  // windows, whatever --cache-ram says (llama.cpp #21690). By default 32: 18.7 GiB with Qwen3.6-27B and 4
+  // slots (unsloth #11073). Agents go on from their last turn, so that a few are enough; with none the whole
+  // prompt is computed again.
+  static constexpr int64_t llama_checkpoints = 4;
   // Types whose rows a CPU with AVX2 or AVX-512 copies into another layout at the start, same size
   // (ggml/src/ggml-cpu/repack.cpp); --no-repack leaves them in the file's.
   std::vector<std::string> llama_repacked_types = {"Q4_0", "Q4_K", "Q2_K", "IQ4_NL"};

@@ -42,7 +42,8 @@ void write_footprint(json::Writer& writer, const Footprint& parts) {
   writer.member("kv", parts.kv_bytes).member("spareBlocks", parts.spare_bytes);
   writer.member("graphs", parts.graph_bytes);
   writer.member("computeBuffers", parts.compute_bytes).member("outputBuffers", parts.output_bytes);
-  writer.member("promptCache", parts.prompt_cache_bytes).member("processes", parts.host_bytes);
+  writer.member("promptCache", parts.prompt_cache_bytes).member("checkpoints", parts.checkpoint_bytes);
+  writer.member("processes", parts.host_bytes);
   writer.end_object();
 }
 

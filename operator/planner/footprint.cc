@@ -99,14 +99,17 @@ Checked repacked_bytes(const Subject& subject) {
   return bytes;
 }
 
-bool add_llama_parts(const Subject& subject, int64_t context_tokens, Footprint& parts) {
+bool add_llama_parts(const Subject& subject, const CacheBytes& cache, int64_t context_tokens,
+                     Footprint& parts) {
+  int64_t slots = std::max(subject.tier.max_sequences, 1);
   Checked compute = compute_bytes(subject, context_tokens), repacked = repacked_bytes(subject);
-  Checked output = Checked(subject.facts.vocabulary_size.value_or(0)) * float32_bytes *
-                   std::max(subject.tier.max_sequences, 1);
-  if (!compute.value() || !repacked.value() || !output.value()) return false;
+  Checked output = Checked(subject.facts.vocabulary_size.value_or(0)) * float32_bytes * slots;
+  Checked checkpoints = Checked(cache.checkpoint_bytes) * slots * subject.constants.llama_checkpoints;
+  if (!compute.value() || !repacked.value() || !output.value() || !checkpoints.value()) return false;
   parts.compute_bytes = *compute.value();
   parts.repacked_bytes = *repacked.value();
   parts.output_bytes = *output.value();
+  parts.checkpoint_bytes = *checkpoints.value();
   parts.host_bytes = subject.constants.llama_host_bytes;
   parts.prompt_cache_bytes = subject.constants.llama_prompt_cache_bytes;
   return true;
@@ -114,9 +117,10 @@ bool add_llama_parts(const Subject& subject, int64_t context_tokens, Footprint& 
 
 bool within_a_claim(const Footprint& parts) {
   Checked sum = 0;
-  for (int64_t part : {parts.weight_bytes, parts.draft_weight_bytes, parts.engine_bytes, parts.kv_bytes,
-                       parts.spare_bytes, parts.compute_bytes, parts.output_bytes, parts.graph_bytes,
-                       parts.repacked_bytes, parts.prompt_cache_bytes, parts.host_bytes}) {
+  for (int64_t part :
+       {parts.weight_bytes, parts.draft_weight_bytes, parts.engine_bytes, parts.kv_bytes, parts.spare_bytes,
+        parts.compute_bytes, parts.output_bytes, parts.graph_bytes, parts.repacked_bytes,
+        parts.prompt_cache_bytes, parts.checkpoint_bytes, parts.host_bytes}) {
     if (part < 0) return false;
     sum += part;
   }
@@ -181,14 +185,17 @@ std::optional<CacheBytes> cache_bytes(const Subject& subject, int64_t context_to
   auto shape = kv_shape(subject, context_tokens);
   auto own = shape ? kv_bytes(subject.facts, *shape) : std::nullopt;
   if (!own) return std::nullopt;
-  if (!subject.draft) return CacheBytes{own->total_bytes, own->block_bytes};
+  if (!subject.draft) return CacheBytes{own->total_bytes, own->block_bytes, own->checkpoint_bytes};
   shape->draft_tokens = 0;
   // llama.cpp has types of their own for the draft's cache, and we leave them at their default.
   if (!subject.is_vllm()) shape->key = shape->value = *cache_type(api::Engine::LlamaCpp, "auto", "");
   auto drafts = kv_bytes(*subject.draft, *shape);
-  auto bytes = drafts ? (Checked(own->total_bytes) + drafts->total_bytes).value() : std::nullopt;
-  auto block = drafts ? (Checked(own->block_bytes) + drafts->block_bytes).value() : std::nullopt;
-  return bytes && block ? std::optional(CacheBytes{*bytes, *block}) : std::nullopt;
+  if (!drafts) return std::nullopt;
+  auto bytes = (Checked(own->total_bytes) + drafts->total_bytes).value();
+  auto block = (Checked(own->block_bytes) + drafts->block_bytes).value();
+  auto checkpoint = (Checked(own->checkpoint_bytes) + drafts->checkpoint_bytes).value();
+  if (!bytes || !block || !checkpoint) return std::nullopt;
+  return CacheBytes{*bytes, *block, *checkpoint};
 }
 
 std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens) {
@@ -211,7 +218,7 @@ std::optional<Footprint> footprint(const Subject& subject, int64_t context_token
     if (!spare.value()) return std::nullopt;
     parts.spare_bytes = *spare.value();
     add_vllm_parts(subject, parts);
-  } else if (!add_llama_parts(subject, context_tokens, parts)) {
+  } else if (!add_llama_parts(subject, *cache, context_tokens, parts)) {
     return std::nullopt;
   }
   return within_a_claim(parts) ? std::optional(parts) : std::nullopt;

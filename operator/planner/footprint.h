@@ -33,13 +33,16 @@ struct Footprint {
   int64_t graph_bytes = 0;         // beside the request
   int64_t repacked_bytes = 0;      // a second copy of the weights, in another layout
   int64_t prompt_cache_bytes = 0;  // --cache-ram
+  int64_t checkpoint_bytes = 0;    // --ctx-checkpoints, of all slots
   int64_t host_bytes = 0;          // of the engine's processes
 
   // What a fraction has to cover: all of it with llama.cpp but what lies in host memory.
   int64_t request_bytes() const {
     return weight_bytes + draft_weight_bytes + engine_bytes + kv_bytes + spare_bytes + compute_bytes;
   }
-  int64_t beside_bytes() const { return output_bytes + repacked_bytes + prompt_cache_bytes + host_bytes; }
+  int64_t beside_bytes() const {
+    return output_bytes + repacked_bytes + prompt_cache_bytes + checkpoint_bytes + host_bytes;
+  }
   int64_t all_bytes() const { return request_bytes() + graph_bytes + beside_bytes(); }
   bool operator==(const Footprint&) const = default;
 };
@@ -48,7 +51,7 @@ struct Footprint {
 std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens);
 
 struct CacheBytes {
-  int64_t kv_bytes = 0, block_bytes = 0;
+  int64_t kv_bytes = 0, block_bytes = 0, checkpoint_bytes = 0;  // the last two: as in KvBytes
 };
 
 // Cache of the model and of its draft model: for one sequence of full length with vLLM, for all slots with

@@ -118,11 +118,33 @@ struct Sum {
   Checked growing = 0, window = 0, state = 0;
   std::optional<KvBytes> bytes(Checked total) const {
     if (!total.value() || !growing.value() || !window.value() || !state.value()) return std::nullopt;
-    return KvBytes{*growing.value(), *window.value(), *state.value(), *total.value(), 0};
+    return KvBytes{*growing.value(), *window.value(), *state.value(), *total.value(), 0, 0};
   }
 };
 
 // --- llama.cpp: cells of a fixed size, allocated at once ------------------------------------------------
+
+int64_t window_cells(const LayerFacts& layer, const KvShape& shape, int64_t slots, int64_t cells) {
+  if (shape.swa_full) return cells;
+  Checked wanted = Checked(layer.window_tokens) * slots + shape.micro_batch_tokens;
+  return round_up(std::min(cells, wanted.value().value_or(cells)), llama_padding_cells);
+}
+
+// What llama-server copies of one slot (LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY): its states, and what the sliding
+// layers hold of it. Of a model that keeps every token, as sliding layers do with --swa-full, it makes no
+// checkpoints. 149.6 MiB of Qwen3.6-27B, as it prints (unsloth #11073).
+Checked checkpoint_bytes(const models::ModelFacts& facts, const KvShape& shape, int64_t cells) {
+  Checked window = 0, state = 0;
+  bool has_states = false;
+  each_layer(facts, shape, [&](const LayerFacts& layer) {
+    if (layer.kind == LayerKind::Sliding)
+      window += token_bytes(layer, shape) * window_cells(layer, shape, 1, cells);
+    if (!has_state(layer)) return;
+    has_states = true;
+    state += state_bytes(layer, shape);
+  });
+  return shape.swa_full && !has_states ? Checked(0) : window + state;
+}
 
 std::optional<KvBytes> llama_bytes(const models::ModelFacts& facts, const KvShape& shape) {
   int64_t slots = shape.sequences;
@@ -132,15 +154,17 @@ std::optional<KvBytes> llama_bytes(const models::ModelFacts& facts, const KvShap
   Sum sum;
   each_layer(facts, shape, [&](const LayerFacts& layer) {
     if (grows(layer)) sum.growing += token_bytes(layer, shape) * cells * streams;
-    if (layer.kind == LayerKind::Sliding) {
-      Checked wanted = Checked(layer.window_tokens) * (shape.unified ? slots : 1) + shape.micro_batch_tokens;
-      int64_t window = round_up(std::min(cells, wanted.value().value_or(cells)), llama_padding_cells);
-      sum.window += token_bytes(layer, shape) * (shape.swa_full ? cells : window) * streams;
-    }
+    if (layer.kind == LayerKind::Sliding)
+      sum.window +=
+          token_bytes(layer, shape) * window_cells(layer, shape, shape.unified ? slots : 1, cells) * streams;
     // A row of float32 per slot, and one more per drafted token to go back to.
     if (has_state(layer)) sum.state += state_bytes(layer, shape) * slots * (1 + shape.draft_tokens);
   });
-  return sum.bytes(sum.growing + sum.window + sum.state);
+  auto bytes = sum.bytes(sum.growing + sum.window + sum.state);
+  auto checkpoint = checkpoint_bytes(facts, shape, cells).value();
+  if (!bytes || !checkpoint) return std::nullopt;
+  bytes->checkpoint_bytes = *checkpoint;
+  return bytes;
 }
 
 // --- vLLM: pages of one size, shared by groups of layers of one kind -----------------------------------

@@ -49,7 +49,8 @@ struct KvBytes {
   int64_t state_bytes = 0;    // of linear layers
   // The sum, and what vLLM adds where it groups layers of several kinds into pages of one size.
   int64_t total_bytes = 0;
-  int64_t block_bytes = 0;  // vLLM: of one block, over all layers that share it
+  int64_t block_bytes = 0;       // vLLM: of one block, over all layers that share it
+  int64_t checkpoint_bytes = 0;  // llama.cpp: of one checkpoint of one slot, beside the cache
 };
 
 // Absent: it leaves 64 bits, or a row of the cache is not whole blocks of its type (llama.cpp refuses that).

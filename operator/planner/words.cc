@@ -34,6 +34,7 @@ std::string parts_text(const Footprint& parts, int64_t context_tokens) {
                       {"engine", parts.engine_bytes},
                       {"buffers", parts.compute_bytes + parts.output_bytes},
                       {"prompt cache", parts.prompt_cache_bytes},
+                      {"checkpoints", parts.checkpoint_bytes},
                       {"graphs", parts.graph_bytes},
                       {"processes", parts.host_bytes}};
   std::string text;

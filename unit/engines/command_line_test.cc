@@ -71,6 +71,8 @@ TEST_CASE("llama-server's command line for the decision log's reviewer") {
                                           "off",
                                           "--cache-ram",
                                           "0",
+                                          "--ctx-checkpoints",
+                                          "4",
                                           "--metrics",
                                           "--offline",
                                           "--jinja",

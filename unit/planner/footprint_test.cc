@@ -54,6 +54,29 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("llama-server's checkpoints are counted for each slot, in host memory beside the request") {
+  auto facts = test::known("Qwen3.5-27B");
+  for (auto accelerator : {api::Accelerator::Gpu, api::Accelerator::None}) {
+    api::Tier tier = test::llama_tier("a", "a.gguf", 32768);
+    tier.accelerator = accelerator;
+    tier.max_sequences = 4;
+    Subject subject{
+        .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 124 * gib};
+    auto parts = footprint(subject, 32768);
+    REQUIRE(parts);
+    int64_t checkpoint = int64_t{48} * (30720 + 786432) * 4;
+    CHECK(parts->checkpoint_bytes == checkpoint * 4 * EngineConstants::llama_checkpoints);
+    Footprint without = *parts;
+    without.checkpoint_bytes = 0;
+    CHECK(parts->beside_bytes() - without.beside_bytes() == parts->checkpoint_bytes);
+    CHECK(parts->request_bytes() == without.request_bytes());
+  }
+  auto full = smol();
+  api::Tier tier = test::llama_tier("utility", "smol.gguf", 8192);
+  Subject subject{.tier = tier, .facts = full, .draft = nullptr, .constants = constants, .device_bytes = 0};
+  CHECK(footprint(subject, 8192)->checkpoint_bytes == 0);
+}
+
 TEST_CASE("numbers among extraArgs are read as the engine reads them: the last one counts") {
   api::Tier tier;
   tier.extra_args = {"--block-size", "32", "--max-num-batched-tokens=2048", "--block-size=64", "-ub", "many"};

@@ -117,6 +117,27 @@ TEST_CASE("llama.cpp pads contexts and windows to 256 cells") {
   CHECK(total(window, all) == 32768 * cell);
 }
 
+TEST_CASE("a checkpoint of llama-server is one slot's states and its windows, and none where all is kept") {
+  auto checkpoint = [](const models::ModelFacts& facts, const KvShape& shape) {
+    return kv_bytes(facts, shape)->checkpoint_bytes;
+  };
+  // "created context checkpoint ... size = 149.6 MiB" of Qwen3.6-27B, whatever the context and the slots.
+  models::ModelFacts hybrid = test::known("Qwen3.5-27B");
+  for (int64_t slots : {1, 4}) {
+    KvShape shape = llama(32768, slots, true);
+    CHECK(mebibytes(checkpoint(hybrid, shape)) == "149.62");
+    shape.draft_tokens = 2;
+    CHECK(mebibytes(checkpoint(hybrid, shape)) == "149.62");
+  }
+  auto window = test::safetensors("x", test::layers(1, test::sliding(1, 64, 1024)), 1, 8192);
+  const int64_t cell = 2 * 64 * 2;
+  KvShape shape = llama(32768, 4, true);
+  CHECK(checkpoint(window, shape) == (1024 + 512) * cell);
+  shape.swa_full = true;
+  CHECK(checkpoint(window, shape) == 0);
+  CHECK(checkpoint(smol(), llama(32768, 4, true)) == 0);
+}
+
 TEST_CASE("cache types take ggml's and vLLM's sizes, and an unknown one none") {
   struct Row {
     api::Engine engine;
