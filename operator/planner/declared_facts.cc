@@ -38,7 +38,11 @@ std::optional<models::ModelFacts> with_declared(std::optional<models::ModelFacts
     facts.layers = layers_of(declared);
     facts.layers_unknown.clear();
   }
-  if (declared.weight_bytes) facts.weight_bytes = declared.weight_bytes;
+  if (declared.weight_bytes) {
+    // They are what the author says that is loaded, whatever type the read ones were stored in.
+    facts.weight_bytes = declared.weight_bytes;
+    facts.dtype.clear();
+  }
   if (declared.context_length_tokens) facts.context_length_most_tokens = declared.context_length_tokens;
   facts.source = read ? "model.facts over " + facts.source : "model.facts";
   return facts;

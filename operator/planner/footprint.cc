@@ -39,12 +39,32 @@ bool is_one_of(std::string argument, const api::Tier& tier, std::initializer_lis
   });
 }
 
-// What the engine computes in: vLLM can be told another type than the model's own, and its cache follows.
+// What vLLM computes in, and its cache follows: what it is told, or else the model's own type, but 16 bits
+// for a model in float32 (vllm/config/model.py, _resolve_auto_dtype). llama.cpp has nothing of the kind.
 std::string_view computing_dtype(const Subject& subject) {
   std::string_view told =
       subject.is_vllm() ? argument_text(subject.tier, {"--dtype"}).value_or("auto") : "auto";
-  if (told == "float") return "float32";  // vllm/config/model.py
-  return told == "auto" ? std::string_view(subject.facts.dtype) : told;
+  if (told == "float") return "float32";
+  if (told != "auto") return told;
+  std::string_view own = subject.facts.dtype;
+  return own == "float32" ? "bfloat16" : own;
+}
+
+// 0: none that weights are stored in without being quantised, or not known.
+int64_t dtype_bytes(std::string_view dtype) {
+  if (dtype == "float32") return float32_bytes;
+  bool is_16_bits = dtype == "float16" || dtype == "half" || dtype == "bfloat16";
+  return is_16_bits ? float16_bytes : 0;
+}
+
+// What weights of so many bytes in the files are once they are loaded: vLLM turns those that are not
+// quantised into what it computes in, a draft model's too (vllm/config/speculative.py).
+Checked loaded_bytes(const Subject& subject, const models::ModelFacts& facts, int64_t stored_bytes) {
+  int64_t stored = dtype_bytes(facts.dtype), computing = dtype_bytes(computing_dtype(subject));
+  bool turned = subject.is_vllm() && stored > 0 && computing > 0 && facts.quantization.empty();
+  if (!turned || stored == computing) return stored_bytes;
+  if (stored > computing) return ceil_divide(stored_bytes, stored / computing);
+  return Checked(stored_bytes) * (computing / stored);
 }
 
 // Speculation by the model's own prediction layers: no second model.
@@ -65,6 +85,22 @@ int64_t batch_tokens(const Subject& subject, int64_t context_tokens) {
   int64_t micro =
       argument_number(subject.tier, {"-ub", "--ubatch-size"}).value_or(constants.llama_micro_batch_tokens);
   return std::min({batch, micro, context_tokens});
+}
+
+bool add_weights(const Subject& subject, Footprint& parts) {
+  if (!subject.facts.weight_bytes || (subject.draft && !subject.draft->weight_bytes)) return false;
+  int64_t stored_bytes = *subject.facts.weight_bytes;
+  if (!drafts_itself(subject)) {
+    // Prediction layers that nobody asked to use are not loaded.
+    int64_t unused = std::max<int64_t>(subject.facts.draft_weight_bytes.value_or(0), 0);
+    if (subject.is_vllm() && unused < stored_bytes) stored_bytes -= unused;
+  }
+  Checked own = loaded_bytes(subject, subject.facts, stored_bytes), drafts = 0;
+  if (subject.draft) drafts = loaded_bytes(subject, *subject.draft, *subject.draft->weight_bytes);
+  if (!own.value() || !drafts.value()) return false;
+  parts.weight_bytes = *own.value();
+  parts.draft_weight_bytes = *drafts.value();
+  return true;
 }
 
 void add_vllm_parts(const Subject& subject, Footprint& parts) {
@@ -200,19 +236,9 @@ std::optional<CacheBytes> cache_bytes(const Subject& subject, int64_t context_to
 
 std::optional<Footprint> footprint(const Subject& subject, int64_t context_tokens) {
   auto cache = cache_bytes(subject, context_tokens);
-  if (!cache || !subject.facts.weight_bytes) return std::nullopt;
   Footprint parts;
+  if (!cache || !add_weights(subject, parts)) return std::nullopt;
   parts.kv_bytes = cache->kv_bytes;
-  parts.weight_bytes = *subject.facts.weight_bytes;
-  if (!drafts_itself(subject)) {
-    // Prediction layers that nobody asked to use are not loaded.
-    int64_t unused = std::max<int64_t>(subject.facts.draft_weight_bytes.value_or(0), 0);
-    if (subject.is_vllm() && unused < parts.weight_bytes) parts.weight_bytes -= unused;
-  }
-  if (subject.draft) {
-    if (!subject.draft->weight_bytes) return std::nullopt;
-    parts.draft_weight_bytes = *subject.draft->weight_bytes;
-  }
   if (subject.is_vllm()) {
     auto spare = Checked(cache->block_bytes) * subject.constants.vllm_spare_blocks;
     if (!spare.value()) return std::nullopt;

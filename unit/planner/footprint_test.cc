@@ -7,6 +7,7 @@
 #include "catch.h"
 #include "models/catalogue.h"
 #include "planner/capability_table.h"
+#include "planner/declared_facts.h"
 #include "planner/engine_settings.h"
 
 using namespace strix;
@@ -129,6 +130,57 @@ TEST_CASE("vLLM that is told to compute in float32 keeps a cache of float32, in 
   }
   tier.extra_args = {"--dtype", "auto"};
   CHECK(cache_bytes(subject, 32768)->kv_bytes == 64 * mib);
+}
+
+TEST_CASE("vLLM computes a model that is stored in float32 in 16 bits, unless it is told otherwise") {
+  auto facts = test::safetensors("qwen2", test::layers(4, test::attention(2, 64)), 64 * mib, 32768);
+  facts.dtype = "float32";
+  api::Tier tier = test::vllm_tier("a", "tiny/a", 32768, 0);
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 8 * gib};
+  auto parts = footprint(subject, 32768);
+  CHECK(parts->kv_bytes == 64 * mib);
+  CHECK(parts->weight_bytes == 32 * mib);
+  tier.extra_args = {"--dtype", "float32"};
+  parts = footprint(subject, 32768);
+  CHECK(parts->kv_bytes == 128 * mib);
+  CHECK(parts->weight_bytes == 64 * mib);
+}
+
+TEST_CASE("vLLM loads weights that are not quantised in the type that it is told, a draft model's too") {
+  auto facts = test::known("Qwen2.5-14B-Instruct"), small = test::known("Qwen2.5-3B-Instruct");
+  api::Tier tier = test::vllm_tier("a", "Qwen/Qwen2.5-14B-Instruct", 8192, 0);
+  tier.speculative = api::Speculative{.model = "small", .tokens = 2};
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = &small, .constants = constants, .device_bytes = 124 * gib};
+  auto weights = [&] {
+    auto parts = footprint(subject, 8192);
+    return std::pair(parts->weight_bytes, parts->draft_weight_bytes);
+  };
+  const int64_t stored = *facts.weight_bytes, drafts = *small.weight_bytes;
+  CHECK(weights() == std::pair(stored, drafts));
+  for (const char* same : {"auto", "half", "float16", "bfloat16"}) {
+    tier.extra_args = {"--dtype", same};
+    CHECK(weights() == std::pair(stored, drafts));
+  }
+  tier.extra_args = {"--dtype=float32"};
+  CHECK(weights() == std::pair(2 * stored, 2 * drafts));
+  small.quantization = "awq";
+  CHECK(weights() == std::pair(2 * stored, drafts));
+  facts.dtype.clear();
+  CHECK(weights() == std::pair(stored, drafts));
+}
+
+TEST_CASE("what is declared of the weights is what is loaded, whatever the catalogue's are stored in") {
+  api::Tier tier = test::vllm_tier("a", "Qwen/Qwen2.5-14B-Instruct", 8192, 0);
+  tier.extra_args = {"--dtype", "float32"};
+  tier.model.facts = api::DeclaredFacts{};
+  tier.model.facts->weight_bytes = 50 * gib;
+  auto facts = *with_declared(test::known("Qwen2.5-14B-Instruct"), tier.model);
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 124 * gib};
+  CHECK(footprint(subject, 8192)->weight_bytes == 50 * gib);
+  CHECK(footprint(subject, 8192)->kv_bytes == int64_t{2} * 196608 * 8192);
 }
 
 // A pod's control group with vLLM 0.32.0 on the CPU: anonymous and shared memory, without the cache of files.
