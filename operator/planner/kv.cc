@@ -100,12 +100,17 @@ bool is_sane(const KvShape& shape) {
          within(shape.batch_tokens, 1, tokens_most) && within(shape.micro_batch_tokens, 0, tokens_most);
 }
 
-// The model's layers, and those that only speculation uses where it is asked for.
+// The model's layers, and those that only speculation uses where it is asked for. num_hidden_layers does not
+// count those, and neither does the catalogue or an author: where nobody names them it is one more of the
+// kind that keeps every token. vLLM makes 11 such layers of Qwen3.6-35B-A3B's 10, and refuses a pinned cache
+// that has room for 10.
 template <typename Visit>
 void each_layer(const models::ModelFacts& facts, const KvShape& shape, const Visit& visit) {
   for (const LayerFacts& layer : facts.layers) visit(layer);
-  if (shape.draft_tokens > 0)
-    for (const LayerFacts& layer : facts.draft_layers) visit(layer);
+  if (shape.draft_tokens == 0) return;
+  for (const LayerFacts& layer : facts.draft_layers) visit(layer);
+  auto last = std::find_if(facts.layers.rbegin(), facts.layers.rend(), grows);
+  if (facts.draft_layers.empty() && last != facts.layers.rend()) visit(*last);
 }
 
 bool are_sane(const models::ModelFacts& facts, const KvShape& shape) {

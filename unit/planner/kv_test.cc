@@ -222,6 +222,22 @@ TEST_CASE("a linear layer's state is constant, and attention's blocks grow to it
   CHECK(kv_bytes(facts, speculating)->state_bytes == 3 * short_one->state_bytes);
 }
 
+TEST_CASE(
+    "speculation by layers of the model's own that nobody names is one more layer that keeps every token") {
+  auto facts = test::known("Qwen3.5-35B-A3B");
+  KvShape shape = vllm(65536);
+  int64_t ten = kv_bytes(facts, shape)->growing_bytes;
+  shape.draft_tokens = 2;
+  CHECK(kv_bytes(facts, shape)->growing_bytes * 10 == ten * 11);
+  CHECK(growing_bytes_per_token(facts, shape) == 20480 / 10 * 11);
+  facts.draft_layers = test::layers(2, test::attention(2, 256));
+  CHECK(kv_bytes(facts, shape)->growing_bytes * 10 == ten * 12);
+  auto latent = test::known("DeepSeek-V3");
+  CHECK(growing_bytes_per_token(latent, shape) == 70272 / 61 * 62);
+  auto states = test::safetensors("x", test::layers(4, test::delta_net(32)), 1, 8192);
+  CHECK(kv_bytes(states, shape)->growing_bytes == 0);
+}
+
 TEST_CASE("what reads another layer's cache keeps nothing, and a latent is kept once") {
   auto facts = test::safetensors("x", test::layers(2, test::attention(2, 64)), 1, 8192);
   int64_t two = total(facts, vllm(1024));
