@@ -106,6 +106,14 @@ std::optional<Finding> beyond_model(const Subject& subject, std::optional<int64_
         "originalContextLength: {}}}.",
         *most, factor, *most);
   }
+  // A row of the catalogue may stand for a later model of the same name.
+  bool by_catalogue = subject.facts.source.find("catalogue: ") != std::string::npos;
+  bool declared = tier.model.facts && tier.model.facts->context_length_tokens;
+  if (by_catalogue && !declared && !tier.model.rope_scaling)
+    way_out += fmt::format(
+        " That {} is the catalogue's: where the model's own files say more, write it in "
+        "model.facts.contextLength.",
+        *most);
   return error(tier, FindingCode::ContextBeyondModel,
                fmt::format("{} asks for {} tokens, but {} ends at {}{}: {} too many. {}", tier.name,
                            tier.context_length_tokens, model_name(tier), *most,

@@ -41,6 +41,10 @@ TEST_CASE("each row of the catalogue has the KV bytes and weights that are known
       {"Qwen/Qwen2.5-3B-Instruct", 36, 36864, 32768, 5.75},
       {"Qwen/Qwen3-Coder-30B-A3B-Instruct", 48, 98304, 262144, 56.87},
       {"Qwen/Qwen3-30B-A3B", 48, 98304, 40960, 56.87},
+      {"Qwen/Qwen3-30B-A3B-Instruct-2507", 48, 98304, 262144, 56.87},
+      {"Qwen/Qwen3-30B-A3B-Thinking-2507", 48, 98304, 262144, 56.87},
+      {"Qwen/Qwen2.5-14B-Instruct-1M", 48, 196608, 1010000, 27.51},
+      {"Qwen/Qwen2.5-7B-Instruct-1M", 28, 57344, 1010000, 14.19},
       {"Qwen/Qwen3-32B", 64, 262144, 40960, 61.0},
       {"meta-llama/Llama-3.1-8B-Instruct", 32, 131072, 131072, 14.96},
       {"meta-llama/Llama-3.3-70B-Instruct", 80, 327680, 131072, 131.4},
@@ -74,7 +78,7 @@ TEST_CASE("each row of the catalogue has the KV bytes and weights that are known
       REQUIRE(found->facts.weight_bytes == std::nullopt);
     }
   }
-  REQUIRE(built_in_catalogue().rows().size() == 20);
+  REQUIRE(built_in_catalogue().rows().size() == 23);
 }
 
 TEST_CASE("the states of linear layers are those that are known of the models") {
@@ -93,6 +97,11 @@ TEST_CASE("files are found by how their names begin") {
   REQUIRE(repository("sub/qwen2.5-3b-instruct-q4_k_m.gguf") == "Qwen/Qwen2.5-3B-Instruct");
   REQUIRE(repository("gpt-oss-120b-mxfp4-00001-of-00003.gguf") == "openai/gpt-oss-120b");
   REQUIRE(repository("Qwen3-Coder-30B-A3B-Instruct-UD-Q4_K_XL.gguf") == "Qwen/Qwen3-Coder-30B-A3B-Instruct");
+  // A later model of the same name with an ending, which reaches further.
+  REQUIRE(repository("Qwen3-30B-A3B-Q4_K_M.gguf") == "Qwen/Qwen3-30B-A3B");
+  REQUIRE(repository("Qwen3-30B-A3B-Instruct-2507-Q4_K_M.gguf") == "Qwen/Qwen3-30B-A3B-Instruct-2507");
+  REQUIRE(repository("Qwen3-30B-A3B-Thinking-2507-UD-Q4_K_XL.gguf") == "Qwen/Qwen3-30B-A3B-Instruct-2507");
+  REQUIRE(repository("Qwen2.5-7B-Instruct-1M-Q4_K_M.gguf") == "Qwen/Qwen2.5-7B-Instruct-1M");
   REQUIRE(repository("Qwen3-32Bx.gguf") == "");
   REQUIRE(repository("unknown.gguf") == "");
   ModelFacts gguf = facts_without_weights(*built_in_catalogue().by_file("gpt-oss-20b.gguf"));

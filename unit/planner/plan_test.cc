@@ -134,6 +134,20 @@ TEST_CASE(
         "32768}.");
 }
 
+TEST_CASE("where the catalogue says how far a model reaches, its author may know better") {
+  auto facts = qwen14;
+  facts.source = "catalogue: Qwen/Qwen2.5-14B-Instruct";
+  api::Tier tier = orchestrator(65536, 0);
+  CHECK(says(only(plan(one(tier, facts))),
+             "That 32768 is the catalogue's: where the model's own files say more, write it in "
+             "model.facts.contextLength."));
+  tier.model.facts = api::DeclaredFacts{};
+  tier.model.facts->context_length_tokens = 32768;
+  CHECK_FALSE(says(only(plan(one(tier, facts))), "catalogue"));
+  tier.model.facts->context_length_tokens = 65536;
+  CHECK(plan(one(tier, facts)).findings.empty());
+}
+
 TEST_CASE("what is not known is said, and what is declared counts") {
   api::Tier tier = orchestrator(32768, 350);
   Plan unknown = plan(one(tier, std::nullopt));
