@@ -115,6 +115,7 @@ Model decode_model(const Reader& reader) {
     rope.type = scaling.member("type").choice<std::string>({{"yarn", "yarn"}, {"linear", "linear"}}, "yarn");
     rope.factor_milli = scaling.member("factor").milli().value_or(0);
     rope.original_context_length = scaling.member("originalContextLength").integer(0);
+    rope.theta = scaling.member("theta").optional_integer();
     model.rope_scaling = rope;
   }
   Reader facts = reader.member("facts");

@@ -73,6 +73,7 @@ struct RopeScaling {
   std::string type;  // "yarn"
   int factor_milli = 0;
   int64_t original_context_length = 0;
+  std::optional<int64_t> theta = {};  // the model's rope_theta, for vLLM where nobody else knows it
 };
 
 // What the author knows of a model that neither its files nor the catalogue tell. What is given wins over

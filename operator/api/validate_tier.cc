@@ -49,6 +49,8 @@ void rope_scaling(const TierSubject& subject, const RopeScaling& rope, Findings&
     findings.add(path + ".factor", "must be 1 to 64");
   range(path + ".originalContextLength", rope.original_context_length, context_tokens_min, context_tokens_max,
         findings);
+  constexpr int64_t theta_max = 1'000'000'000'000;
+  if (rope.theta) range(path + ".theta", *rope.theta, 1, theta_max, findings);
 }
 
 }  // namespace

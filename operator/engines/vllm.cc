@@ -7,13 +7,15 @@ namespace strix::engines::vllm {
 namespace {
 
 // vLLM has no flag for rope scaling (removed in 0.11.1, PR #28006): the model's own configuration is
-// overridden, with the key of its documentation ("Context Extension").
-std::string rope_override(const api::RopeScaling& rope) {
+// overridden, with the key of its documentation ("Context Extension"). It replaces what the file has there,
+// the base of the angles too (vllm/config/model.py, _apply_dict_overrides).
+std::string rope_override(const api::RopeScaling& rope, std::optional<int64_t> theta) {
   json::Writer writer;
   writer.begin_object().key("rope_parameters").begin_object();
   writer.member("rope_type", rope.type.empty() ? std::string("yarn") : rope.type);
   writer.key("factor").raw(decimal(rope.factor_milli));
   writer.member("original_max_position_embeddings", rope.original_context_length);
+  if (theta) writer.member("rope_theta", *theta);
   writer.end_object().end_object();
   return writer.take();
 }
@@ -82,7 +84,8 @@ std::vector<std::string> arguments(const api::Tier& tier, const planner::Effecti
   if (!tier.reasoning_parser.empty()) option("--reasoning-parser", tier.reasoning_parser);
   if (!tier.chat_template.empty()) option("--chat-template", tier.chat_template);
   if (tier.speculative) option("--speculative-config", speculative_config(*tier.speculative));
-  if (tier.model.rope_scaling) option("--hf-overrides", rope_override(*tier.model.rope_scaling));
+  if (const auto& rope = tier.model.rope_scaling)
+    option("--hf-overrides", rope_override(*rope, effective.rope_theta));
   args.insert(args.end(), effective.arguments.begin(), effective.arguments.end());
   args.insert(args.end(), tier.extra_args.begin(), tier.extra_args.end());
   return args;

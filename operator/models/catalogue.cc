@@ -151,8 +151,8 @@ void RowReader::layers(json::Value value, ModelFacts* facts) {
 CatalogueRow RowReader::read(json::Value row) {
   CatalogueRow read;
   check_names(row, path_,
-              {"repositories", "files", "architecture", "source", "context", "parameters", "weightBytes",
-               "nominal", "quantization", "embedding", "vocabulary", "feedForward", "layers"});
+              {"repositories", "files", "architecture", "source", "context", "ropeTheta", "parameters",
+               "weightBytes", "nominal", "quantization", "embedding", "vocabulary", "feedForward", "layers"});
   read.repositories = texts(row, "repositories");
   read.files = texts(row, "files");
   read.source = text(row, "source");
@@ -160,6 +160,7 @@ CatalogueRow RowReader::read(json::Value row) {
   facts.format = WeightFormat::Safetensors;
   facts.architecture = text(row, "architecture");
   facts.context_length_most_tokens = number(row, path_, "context", 1 << 30);
+  facts.rope_theta = number(row, path_, "ropeTheta", 1 << 30);
   facts.parameters = number(row, path_, "parameters", bytes_max);
   facts.weight_bytes = number(row, path_, "weightBytes", bytes_max);
   facts.quantization = row["quantization"].string_or("");

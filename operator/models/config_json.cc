@@ -262,6 +262,15 @@ std::optional<int64_t> read_context(Members& config, const Family* family, std::
   return static_cast<int64_t>(std::fmin(scaled, static_cast<double>(tokens_max)));
 }
 
+// Models of several kinds of layers may have a dictionary for each kind, and thus none of their own.
+std::optional<int64_t> read_rope_theta(json::Value config) {
+  constexpr double theta_max = 1e12;
+  json::Value own = config["rope_theta"];
+  auto theta = own.is_number() ? own.number() : config["rope_parameters"]["rope_theta"].number();
+  bool whole = theta && *theta >= 1 && *theta <= theta_max && std::floor(*theta) == *theta;
+  return whole ? std::optional(static_cast<int64_t>(*theta)) : std::nullopt;
+}
+
 std::string first_text(std::initializer_list<json::Value> values) {
   for (json::Value value : values)
     if (value.is_string()) return printable(value.string_or(""));
@@ -301,6 +310,7 @@ Result<ConfigJson> read_config_json(std::string_view text) {
     read_layers(config, *family, &facts);
   }
   facts.context_length_most_tokens = read_context(config, family, model_type);
+  facts.rope_theta = read_rope_theta(inner);
   facts.embedding_length = config.find("hidden_size");
   facts.vocabulary_size = config.find("vocab_size", tokens_max);
   if (!config["intermediate_size"].is_array()) facts.feed_forward_length = config.find("intermediate_size");

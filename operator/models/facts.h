@@ -41,6 +41,7 @@ struct ModelFacts {
   std::vector<LayerFacts> draft_layers;  // of multi-token prediction: only with speculation, beyond `layers`
   // What engines accept unasked: the trained length, or what the model's own rope scaling makes of it.
   std::optional<int64_t> context_length_most_tokens;
+  std::optional<int64_t> rope_theta;          // base of the rotary angles, where it is one for all layers
   std::optional<int64_t> weight_bytes;        // of all tensors that an engine loads
   std::optional<int64_t> draft_weight_bytes;  // the part of them that only speculation needs
   // GGUF: bytes by tensor type ("Q4_K"), of tensors that a CPU may repack (2-D or by expert, multiplied) and

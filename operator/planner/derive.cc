@@ -101,10 +101,11 @@ std::optional<Finding> beyond_model(const Subject& subject, std::optional<int64_
     way_out = fmt::format("Lower contextLength to {}, or raise ropeScaling.factor.", *most);
   } else {
     int64_t factor = ceil_divide(tier.context_length_tokens, std::max<int64_t>(*most, 1));
+    bool needs_theta = subject.is_vllm() && !subject.facts.rope_theta;
     way_out = fmt::format(
         "Lower contextLength to {}, or set model.ropeScaling to {{type: yarn, factor: {}, "
-        "originalContextLength: {}}}.",
-        *most, factor, *most);
+        "originalContextLength: {}{}}}.",
+        *most, factor, *most, needs_theta ? ", theta: rope_theta of its config.json" : "");
   }
   // A row of the catalogue may stand for a later model of the same name.
   bool by_catalogue = subject.facts.source.find("catalogue: ") != std::string::npos;
@@ -119,6 +120,26 @@ std::optional<Finding> beyond_model(const Subject& subject, std::optional<int64_
                            tier.context_length_tokens, model_name(tier), *most,
                            tier.model.rope_scaling ? " with its ropeScaling" : "",
                            tier.context_length_tokens - *most, way_out));
+}
+
+// vLLM's override of the scaling replaces the whole of rope_parameters, and with it the model's base
+// (vllm/config/model.py, _apply_dict_overrides): a class of models may then take another one for it, and
+// answers garbage. llama.cpp reads it from the GGUF.
+std::optional<int64_t> rope_theta(const api::Tier& tier, const models::ModelFacts* facts) {
+  if (tier.engine != api::Engine::Vllm || !tier.model.rope_scaling) return std::nullopt;
+  if (tier.model.rope_scaling->theta || !facts) return tier.model.rope_scaling->theta;
+  return facts->rope_theta;
+}
+
+std::optional<Finding> rope_theta_missing(const api::Tier& tier, const models::ModelFacts* facts) {
+  if (tier.engine != api::Engine::Vllm || !tier.model.rope_scaling || rope_theta(tier, facts))
+    return std::nullopt;
+  return error(
+      tier, FindingCode::RopeThetaUnknown,
+      fmt::format("{} has a ropeScaling, for which vLLM has to be told the rope_theta of {} again, and "
+                  "it is not known. Write model.ropeScaling.theta; the model's config.json has it as "
+                  "rope_theta.",
+                  tier.name, model_name(tier)));
 }
 
 // The first thing that keeps the cache from being computed at all.
@@ -221,6 +242,7 @@ Figures derive(const Subject& subject, std::optional<int64_t> context_tokens) {
   Figures figures;
   auto most = most_context_tokens(subject.tier, subject.facts);
   if ((figures.error = beyond_model(subject, most))) return figures;
+  if ((figures.error = rope_theta_missing(subject.tier, &subject.facts))) return figures;
   if ((figures.error = cache_fault(subject))) return figures;
   Budget budget = budget_of(subject);
   int64_t context = chosen_context(subject, budget, most, context_tokens);
@@ -234,6 +256,7 @@ Figures derive(const Subject& subject, std::optional<int64_t> context_tokens) {
     return figures;
   }
   figures.effective.context_tokens = told;
+  figures.effective.rope_theta = rope_theta(subject.tier, &subject.facts);
   figures.footprint = *parts;
   if (!within(budget, *parts)) {
     figures.error = too_small(subject, budget, *parts, told);
@@ -278,6 +301,8 @@ Figures declared_figures(const api::Tier& tier, const api::NodeProfile& profile)
               fmt::format("{} has no memory.gpuFraction, and nothing is known of {} to derive one "
                           "from. Give it a gpuFraction, or write what is known in model.facts.",
                           tier.name, name));
+  else
+    figures.error = rope_theta_missing(tier, nullptr);
   return figures;
 }
 

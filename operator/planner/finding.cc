@@ -8,6 +8,8 @@ std::string_view to_string(FindingCode code) {
       return "ContextBeyondModel";
     case FindingCode::ContextUnknown:
       return "ContextUnknown";
+    case FindingCode::RopeThetaUnknown:
+      return "RopeThetaUnknown";
     case FindingCode::CacheTypeUnknown:
       return "CacheTypeUnknown";
     case FindingCode::CacheTypeUnfit:

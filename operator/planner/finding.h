@@ -12,6 +12,7 @@ enum class FindingCode {
   // A tier cannot run by its own numbers.
   ContextBeyondModel,
   ContextUnknown,  // contextLength: auto without facts
+  RopeThetaUnknown,
   CacheTypeUnknown,
   CacheTypeUnfit,  // rows of the model's cache are not whole blocks of the type
   FractionMissing,

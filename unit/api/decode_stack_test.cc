@@ -33,7 +33,7 @@ spec:
     imagePullPolicy: IfNotPresent
     model:
       file: a/b.gguf
-      ropeScaling: {type: linear, factor: 2.5, originalContextLength: 32768}
+      ropeScaling: {type: linear, factor: 2.5, originalContextLength: 32768, theta: 500000}
       facts: {layers: 48, kvHeads: 8, headDim: 128, slidingLayers: 24, slidingWindow: 1024,
               weightBytes: 29540067328, contextLength: 32768}
     port: 8002
@@ -132,6 +132,7 @@ TEST_CASE("every field of the spec is read: tiers") {
   CHECK(tier.model.rope_scaling->type == "linear");
   CHECK(tier.model.rope_scaling->factor_milli == 2500);
   CHECK(tier.model.rope_scaling->original_context_length == 32768);
+  CHECK(tier.model.rope_scaling->theta == 500000);
   CHECK(tier.port == 8002);
   CHECK(tier.host_port == 30002);
   CHECK(tier.context_length_tokens == 49152);

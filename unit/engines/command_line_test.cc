@@ -49,7 +49,8 @@ TEST_CASE("vLLM's command line for the decision log's orchestrator") {
                                           "hermes",
                                           "--hf-overrides",
                                           R"({"rope_parameters":{"rope_type":"yarn","factor":4.0,)"
-                                          R"("original_max_position_embeddings":32768}})"});
+                                          R"("original_max_position_embeddings":32768,)"
+                                          R"("rope_theta":1000000}})"});
 }
 
 TEST_CASE("llama-server's command line for the decision log's reviewer") {
@@ -176,6 +177,9 @@ TEST_CASE("context, fraction and cache are the plan's, whatever the spec says") 
   CHECK(after(vllm, "--max-model-len") == "53248");
   CHECK(after(vllm, "--gpu-memory-utilization") == "0.37");
   CHECK(after(vllm, "--kv-cache-memory-bytes") == "12884901888");
+  planned.rope_theta = 10000000;
+  vllm = engines::command_line(stack, stack.spec.tiers[0], stack.spec.nodes[0], planned);
+  CHECK(after(vllm, "--hf-overrides").find(R"("rope_theta":10000000)") != std::string::npos);
   planned = {.context_tokens = 16384, .fraction_milli = {}, .kv_bytes = {}};
   Args llama = engines::command_line(stack, stack.spec.tiers[2], stack.spec.nodes[0], planned);
   CHECK(after(llama, "--ctx-size") == "16384");

@@ -62,8 +62,8 @@ inline api::InferenceStack decision_log(api::DeviceStrategy strategy) {
   stack.spec.llamacpp.image = "ghcr.io/ggml-org/llama.cpp:server";
 
   api::Tier orchestrator = vllm_tier("orchestrator", "Qwen/Qwen2.5-14B-Instruct", 8001, 65536, 350);
-  orchestrator.model.rope_scaling =
-      api::RopeScaling{.type = "yarn", .factor_milli = 4000, .original_context_length = 32768};
+  orchestrator.model.rope_scaling = api::RopeScaling{
+      .type = "yarn", .factor_milli = 4000, .original_context_length = 32768, .theta = 1000000};
   orchestrator.prefix_caching = true;
   orchestrator.tool_call_parser = "hermes";
   api::Tier coder = vllm_tier("coder", "Qwen/Qwen3-Coder-30B-A3B-Instruct", 8002, 49152, 600);

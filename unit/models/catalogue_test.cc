@@ -110,6 +110,16 @@ TEST_CASE("files are found by how their names begin") {
   REQUIRE(gguf.layers.size() == 24);
 }
 
+TEST_CASE("a row knows the base of the rotary angles where some source has it") {
+  auto theta = [](const char* repository) {
+    return built_in_catalogue().by_repository(repository)->facts.rope_theta;
+  };
+  REQUIRE(theta("Qwen/Qwen2.5-14B-Instruct") == 1000000);
+  REQUIRE(theta("Qwen/Qwen3-Coder-30B-A3B-Instruct") == 10000000);
+  REQUIRE(theta("Qwen/Qwen3-30B-A3B-Instruct-2507") == std::nullopt);
+  REQUIRE(refusal(row("ropeTheta: 0.5")).find("models[0].ropeTheta: no whole number") != std::string::npos);
+}
+
 TEST_CASE("a catalogue that makes no sense is refused with line and field") {
   REQUIRE(refusal("models: 7") == "models: missing");
   REQUIRE(refusal("models: [{}]").find("models[0].repositories: no list of texts") != std::string::npos);

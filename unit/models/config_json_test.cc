@@ -151,6 +151,17 @@ TEST_CASE("MLA keeps one latent vector") {
   REQUIRE(refusal(config("deepseek_v3")) == "kv_lora_rank: missing");
 }
 
+TEST_CASE("the base of the rotary angles is read where it is one for all layers") {
+  auto theta = [](const std::string& more) { return read(config("llama", more)).facts.rope_theta; };
+  REQUIRE(theta("") == std::nullopt);
+  REQUIRE(theta(R"("rope_theta":10000000.0)") == 10000000);
+  REQUIRE(theta(R"("rope_theta":500000)") == 500000);
+  REQUIRE(theta(R"("rope_parameters":{"rope_theta":1000000,"rope_type":"default"})") == 1000000);
+  REQUIRE(theta(R"("rope_parameters":{"full_attention":{"rope_theta":1000000}})") == std::nullopt);
+  for (const char* odd : {"0", "-1", "1e300", "0.5", "10000.5", "null", "\"10000\""})
+    REQUIRE(theta(R"("rope_theta":)" + std::string(odd)) == std::nullopt);
+}
+
 TEST_CASE("the context is what vLLM derives from the model's own rope scaling") {
   auto context = [](const std::string& more, const std::string& type = "llama") {
     return read(config(type, more)).facts.context_length_most_tokens;

@@ -55,6 +55,7 @@ inline models::ModelFacts safetensors(const std::string& name, std::vector<Layer
   facts.weight_bytes = weight_bytes;
   facts.context_length_most_tokens = most_tokens;
   facts.dtype = "bfloat16";
+  facts.rope_theta = 1000000;
   facts.source = "model table";
   return facts;
 }

@@ -96,7 +96,7 @@ TEST_CASE("a cache given: the fraction follows, and what it holds is said") {
   tier.kv_cache_bytes = 12 * gib;
   tier.model.rope_scaling = test::yarn(4, 32768);
   const TierPlan planned = plan(one(tier, qwen14)).tiers[0];
-  CHECK(numbers(planned.effective) == Effective{16384, 370, 12 * gib + spare});
+  CHECK(numbers(planned.effective) == Effective{16384, 370, 12 * gib + spare, 1000000});
   CHECK(planned.largest_context_tokens == 65536);
   CHECK(planned.concurrency_hundredths == 400);
   CHECK(planned.kv_tokens == 65536);
@@ -132,6 +132,34 @@ TEST_CASE(
         "Lower "
         "contextLength to 32768, or set model.ropeScaling to {type: yarn, factor: 2, originalContextLength: "
         "32768}.");
+}
+
+TEST_CASE("vLLM with ropeScaling is told the model's own base of the angles, and does not start without") {
+  auto facts = qwen14;
+  api::Tier tier = orchestrator(65536, 0);
+  tier.model.rope_scaling = test::yarn(4, 32768);
+  CHECK(plan(one(tier, facts)).tiers[0].effective.rope_theta == 1000000);
+  facts.rope_theta.reset();
+  Plan planned = plan(one(tier, facts));
+  CHECK(only(planned).code == FindingCode::RopeThetaUnknown);
+  CHECK(only(planned).message ==
+        "orchestrator has a ropeScaling, for which vLLM has to be told the rope_theta of "
+        "Qwen/Qwen2.5-14B-Instruct again, and it is not known. Write model.ropeScaling.theta; the model's "
+        "config.json has it as rope_theta.");
+  CHECK(planned.tiers[0].state == TierState::Error);
+  tier.model.rope_scaling->theta = 5000000;
+  CHECK(plan(one(tier, facts)).tiers[0].effective.rope_theta == 5000000);
+  CHECK(plan(one(tier, qwen14)).tiers[0].effective.rope_theta == 5000000);
+  tier.gpu_fraction_milli = 500;
+  CHECK(plan(one(tier, std::nullopt)).tiers[0].effective.rope_theta == 5000000);
+  tier.model.rope_scaling->theta.reset();
+  CHECK_FALSE(plan(one(tier, std::nullopt)).tiers[0].runnable);
+  api::Tier llama = test::llama_tier("utility", "a.gguf", 65536);
+  llama.model.rope_scaling = test::yarn(4, 32768);
+  CHECK(plan(one(llama, facts)).findings.empty());
+  tier.model.rope_scaling.reset();
+  CHECK(says(only(plan(one(tier, facts))),
+             "originalContextLength: 32768, theta: rope_theta of its config.json}"));
 }
 
 TEST_CASE("where the catalogue says how far a model reaches, its author may know better") {
