@@ -74,17 +74,23 @@ Status Identity::use(const KeyPair& identity) {
   ERR_clear_error();
   if (!fits) return Error{ErrorKind::Invalid, "no certificate in PEM with a key that fits it", 0};
   set_up(context.get());
-  context_.store(std::move(context));
+  std::lock_guard lock(mutex_);
+  context_.swap(context);
   return success();
 }
 
+std::shared_ptr<SSL_CTX> Identity::context() const {
+  std::lock_guard lock(mutex_);
+  return context_;
+}
+
 bool Identity::loaded() const {
-  return context_.load() != nullptr;
+  return context() != nullptr;
 }
 
 TlsSession Identity::session(int descriptor) const {
-  auto context = context_.load();
-  TlsSession made(context ? SSL_new(context.get()) : nullptr);
+  auto shown = context();
+  TlsSession made(shown ? SSL_new(shown.get()) : nullptr);
   if (!made || SSL_set_fd(made.get(), descriptor) != 1) return nullptr;
   SSL_set_accept_state(made.get());
   return made;

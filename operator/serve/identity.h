@@ -2,8 +2,8 @@
 // May not: log a key, or do I/O.
 #pragma once
 
-#include <atomic>
 #include <memory>
+#include <mutex>
 
 #include "base/result.h"
 #include "serve/x509.h"
@@ -34,7 +34,10 @@ class Identity {
   TlsSession session(int descriptor) const;
 
  private:
-  std::atomic<std::shared_ptr<ssl_ctx_st>> context_;
+  std::shared_ptr<ssl_ctx_st> context() const;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<ssl_ctx_st> context_;
 };
 
 }  // namespace strix::serve
