@@ -231,14 +231,14 @@ TEST_CASE("a request that does not end is cut, whatever it is made of") {
 
 TEST_CASE("a request that comes too slowly is cut, one after a long pause is answered") {
   PortLimits limits = test_limits();
-  limits.request_millis = 200;
+  limits.request_millis = 1'000;
   World world(limits);
   RawClient idle(world.port), fresh(world.port), slow(world.port), body(world.port);
   std::string request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
   REQUIRE(idle.ask(request + "abc").starts_with("HTTP/1.1 200"));
   REQUIRE(slow.send("POST / HTT"));
   REQUIRE(body.send(request + "a"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1'400));
   world.wait_for_connections(2);
   REQUIRE(slow.read().find(" 200 ") == std::string::npos);
   REQUIRE(body.read().find(" 200 ") == std::string::npos);
