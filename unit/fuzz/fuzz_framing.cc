@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view bytes(reinterpret_cast<const char*>(data), size);
   Read whole = read(bytes, size);
   INVARIANT(bytes.starts_with(whole.passed));
-  for (size_t piece : {1, 2, 7}) INVARIANT(read(bytes, piece) == whole);
+  for (size_t piece : {size_t{1}, size_t{2}, size_t{7}}) INVARIANT(read(bytes, piece) == whole);
   strix::serve::AnswerReader answer, by_byte;
   size_t taken = answer.take(bytes), taken_by_byte = 0;
   for (size_t i = 0; i < size; ++i) taken_by_byte += by_byte.take(bytes.substr(i, 1));
