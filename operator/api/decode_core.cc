@@ -25,6 +25,27 @@ std::map<std::string, std::string> string_map(json::Value object) {
   return all;
 }
 
+// "last seen active 3m12.4s ago": a kubelet whose runtime hangs says something new every ten seconds, of
+// which only the time is new.
+std::string without_durations(const std::string& message) {
+  std::string text;
+  for (size_t at = 0; at < message.size();) {
+    size_t end = at;
+    bool word = at > 0 && std::isalnum(static_cast<unsigned char>(message[at - 1]));
+    while (!word && end < message.size() && std::isdigit(static_cast<unsigned char>(message[end]))) {
+      size_t unit = message.find_first_not_of("0123456789.", end);
+      size_t past = unit == std::string::npos ? unit : message.find_first_not_of("hmsnu", unit);
+      if (unit == std::string::npos || past == unit) break;
+      end = std::min(past, message.size());
+    }
+    bool duration =
+        end > at && (end == message.size() || !std::isalnum(static_cast<unsigned char>(message[end])));
+    text += duration ? "some time" : message.substr(at, 1);
+    at = duration ? end : at + 1;
+  }
+  return text;
+}
+
 OwnerReference decode_owner(json::Value value) {
   return OwnerReference{.kind = value["kind"].string_or(""),
                         .name = value["name"].string_or(""),
@@ -113,27 +134,6 @@ Result<Pod> decode_pod(json::Value object) {
     if (container["name"].string_or("") == engine_container) pod.engine = decode_container(container);
   });
   return pod;
-}
-
-// "last seen active 3m12.4s ago": a kubelet whose runtime hangs says something new every ten seconds, of
-// which only the time is new.
-std::string without_durations(const std::string& message) {
-  std::string text;
-  for (size_t at = 0; at < message.size();) {
-    size_t end = at;
-    bool word = at > 0 && std::isalnum(static_cast<unsigned char>(message[at - 1]));
-    while (!word && end < message.size() && std::isdigit(static_cast<unsigned char>(message[end]))) {
-      size_t unit = message.find_first_not_of("0123456789.", end);
-      size_t past = unit == std::string::npos ? unit : message.find_first_not_of("hmsnu", unit);
-      if (unit == std::string::npos || past == unit) break;
-      end = std::min(past, message.size());
-    }
-    bool duration =
-        end > at && (end == message.size() || !std::isalnum(static_cast<unsigned char>(message[end])));
-    text += duration ? "some time" : message.substr(at, 1);
-    at = duration ? end : at + 1;
-  }
-  return text;
 }
 
 Result<Node> decode_node(json::Value object) {
