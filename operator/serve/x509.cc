@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "api/text.h"
+#include "base/freed.h"
 
 namespace strix::serve {
 
@@ -21,13 +22,6 @@ namespace {
 constexpr size_t certificates_max = 16;
 constexpr int serial_bytes = 16;
 
-template <auto Free>
-struct Freed {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Memory = std::unique_ptr<BIO, Freed<BIO_vfree>>;
