@@ -42,6 +42,7 @@ struct Pod {
   std::string image;                      // of the one container, as written
   int engine_port = 0;                    // containerPort of the one container, named engine
   std::optional<ContainerStatus> engine;  // its status
+  std::vector<std::string> devices;       // the extended resources that it takes
 
   const PodCondition* condition(std::string_view type) const {
     for (const auto& c : conditions)

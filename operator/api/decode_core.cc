@@ -123,6 +123,8 @@ Result<Pod> decode_pod(json::Value object) {
     if (container["name"].string_or("") != engine_container) return;
     pod.image = container["image"].string_or("");
     pod.engine_port = static_cast<int>(container["ports"].at(0)["containerPort"].integer_or(0));
+    for (const auto& [resource, quantity] : string_map(container["resources"]["limits"]))
+      if (resource.find('/') != std::string::npos) pod.devices.push_back(resource);
   });
   pod.phase = status["phase"].string_or("");
   pod.reason = status["reason"].string_or("");

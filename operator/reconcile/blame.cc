@@ -72,23 +72,28 @@ api::Failure reset_failure(api::Failure fault, const std::string& faulty_tier) {
   return fault;
 }
 
+int64_t kubelet_settles_in_millis(const TierContext& c) {
+  const Now& now = c.observed->now;
+  const api::Node* node = c.machine();
+  if (!node || !node->ready) return 0;
+  int64_t patience_millis = c.pod->metadata.deletion_grace_seconds * 1000 + stuck_patience_millis;
+  return std::max<int64_t>(0, counted_from(node->ready_since, now) + patience_millis - now.wall);
+}
+
 std::optional<api::Failure> hang_failure(const TierContext& c) {
   const Now& now = c.observed->now;
   const api::Pod& pod = *c.pod;
   if (!is_stuck(pod, now) || !claim_of(pod).gpu || !c.rendered || !c.pod_is_current()) return std::nullopt;
   if (!pod.engine || !pod.engine->running) return std::nullopt;
   const api::Node* node = c.machine();
-  // A kubelet that was away has its time from when it came back.
-  int64_t patience_millis = pod.metadata.deletion_grace_seconds * 1000 + stuck_patience_millis;
-  if (!node || !node->ready || now.wall < counted_from(node->ready_since, now) + patience_millis)
-    return std::nullopt;
+  if (!node || !node->ready || kubelet_settles_in_millis(c) > 0) return std::nullopt;
   const api::Failure* known = c.last && c.last->last_failure ? &*c.last->last_failure : nullptr;
   bool was_silent =
       known && known->failure_class == names::failure_wedged && known->time >= pod.engine->started;
   if (pod.condition(names::readiness_gate) && !was_silent) return std::nullopt;
   api::Failure failure;
   failure.failure_class = names::failure_gpu_fault;
-  failure.time = terminating_since(pod) / 1000 * 1000;
+  failure.time = terminating_since(pod);
   failure.message = fmt::format(
       "its engine {} and could not be killed: it hangs in the GPU's driver; this image, model and "
       "quantisation are not started again: change one of them, or clear the quarantine",
@@ -110,8 +115,11 @@ std::optional<api::Failure> reboot_failure(const TierContext& c, const api::Fail
     return failure;
   }
   const api::Failure* known = c.last && c.last->last_failure ? &*c.last->last_failure : nullptr;
-  bool again = known && (known->failure_class == names::failure_rebooted_while_loading ||
-                         known->failure_class == names::failure_reboot_loop);
+  // A good run ends a row, and another image or model begins one.
+  bool in_a_row = known && c.last->consecutive_failures > 0 &&
+                  known->subject == c.pod->metadata.annotation(names::annotation_template_hash);
+  bool again = in_a_row && (known->failure_class == names::failure_rebooted_while_loading ||
+                            known->failure_class == names::failure_reboot_loop);
   failure.failure_class = again ? names::failure_reboot_loop : names::failure_rebooted_while_loading;
   failure.message = "its node rebooted while the tier was loading";
   if (again)

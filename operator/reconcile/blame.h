@@ -24,6 +24,10 @@ std::optional<std::string> faulty_tier(const TierContext& c);
 // `fault`, of a tier that merely was on the GPU when another tier's engine faulted.
 api::Failure reset_failure(api::Failure fault, const std::string& faulty_tier);
 
+// How long until the kubelet of a pod that is being stopped has had the pod's whole time since it came back
+// from being away; 0: it has had it, or is away now.
+int64_t kubelet_settles_in_millis(const TierContext& c);
+
 // The pod that makes its node stuck, where that is a hang of its engine in the GPU's driver: a kubelet that
 // reports all the while says that it still runs, and it never served, or had stopped to answer before it was
 // stopped.

@@ -23,6 +23,7 @@ struct StackContext {
   std::list<TierContext> tiers;  // in start order
   std::list<api::Tier> leftovers_spec;
   std::list<TierContext> leftovers;  // pods of ours whose tier is no longer in the spec
+  std::list<api::TierStatus> leftovers_status;  // as this pass found them
 
   const NodeMatch* node(const std::string& entry) const;
 

@@ -60,6 +60,8 @@ void step_tiers(StackContext& stack, Decision& decision, bool whole_stack_stops)
   }
   for (auto& c : stack.leftovers) {
     TierOutcome outcome = step_down(c, !whole_stack_stops || may_stop(stack, c));
+    stack.leftovers_status.push_back(outcome.status);
+    c.current = &stack.leftovers_status.back();
     take(decision, outcome);
   }
 }

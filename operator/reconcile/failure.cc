@@ -188,7 +188,7 @@ std::optional<api::Failure> start_failure(const api::Pod& pod, const Now& now) {
 api::Failure wedged_failure(const ProbeReading& reading) {
   api::Failure failure;
   failure.failure_class = names::failure_wedged;
-  failure.time = reading.wedged_since / 1000 * 1000;
+  failure.time = reading.wedged_since;
   failure.message =
       fmt::format("the engine runs and has not answered since {} ({}); it is stopped and started again",
                   format_time(reading.since), reading.detail);

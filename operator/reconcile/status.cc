@@ -74,6 +74,7 @@ Count count_tiers(const StackContext& stack) {
     if (c.wanted && is_held_back(status)) note(count.first_held_back, &status);
   }
   count.running += static_cast<int>(stack.leftovers.size());
+  if (!stack.leftovers.empty()) note(count.first_stopping, stack.leftovers.front().current);
   return count;
 }
 
@@ -90,9 +91,10 @@ Condition node_condition(const StackContext& stack) {
       return condition(names::condition_node_ready, false, names::reason_node_not_ready,
                        fmt::format("node {}: {}", match.one()->metadata.name, match.one()->ready_message));
   }
-  for (const auto& c : stack.tiers)
-    if (c.current->reason == names::reason_node_stuck)
-      return condition(names::condition_node_ready, false, names::reason_node_stuck, c.current->message);
+  for (const auto* tiers : {&stack.tiers, &stack.leftovers})
+    for (const auto& c : *tiers)
+      if (c.current->reason == names::reason_node_stuck)
+        return condition(names::condition_node_ready, false, names::reason_node_stuck, c.current->message);
   return condition(names::condition_node_ready, true, names::reason_nodes_ready, "");
 }
 

@@ -124,6 +124,7 @@ api::Failure about_this_pod(const TierContext& c, api::Failure failure) {
   failure.subject = subject_of(failure.failure_class, c.observed->stack->spec, *c.tier,
                                c.pod->metadata.annotation(names::annotation_template_hash));
   failure.cleared = clearing_of(*c.observed->stack);
+  failure.time = failure.time / 1000 * 1000;  // as status keeps it, by which it is known again
   return failure;
 }
 

@@ -159,6 +159,16 @@ Verdict serving_verdict(const TierContext& c) {
   return differs_from_plan(c).value_or(Verdict{names::reason_serving, ""});
 }
 
+// A good run ends a row of failures, so that the next one, weeks later, is the first.
+void end_row_of_failures(const TierContext& c, TierOutcome& outcome) {
+  if (outcome.status.consecutive_failures == 0) return;
+  const Now& now = c.observed->now;
+  WallMillis good_at =
+      counted_from(c.pod->condition(names::readiness_gate)->last_transition, now) + good_run_millis;
+  if (now.wall >= good_at) outcome.status.consecutive_failures = 0;
+  else look_again(outcome, good_at - now.wall);
+}
+
 TierOutcome running(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
@@ -175,6 +185,7 @@ TierOutcome running(const TierContext& c) {
     return silent(c, std::move(outcome));
   }
   if (serving) {
+    end_row_of_failures(c, outcome);
     say(c, outcome, state::ready, serving_verdict(c));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
@@ -248,11 +259,13 @@ TierOutcome ended(const TierContext& c) {
 // Kept for after the reboot that its node needs: the tier is not started into the same hang. The stop was
 // counted when it began.
 void blame_hang(const TierContext& c, TierOutcome& outcome) {
+  if (int64_t settles_in = kubelet_settles_in_millis(c); settles_in > 0) look_again(outcome, settles_in);
   auto hang = hang_failure(c);
   if (!hang) return;
+  api::Failure found = about_this_pod(c, std::move(*hang));
   const auto& known = outcome.status.last_failure;
-  if (!known || known->failure_class != hang->failure_class || known->time != hang->time)
-    outcome.status.last_failure = about_this_pod(c, std::move(*hang));
+  if (!known || known->failure_class != found.failure_class || known->time != found.time)
+    outcome.status.last_failure = std::move(found);
 }
 
 TierOutcome terminating(const TierContext& c) {

@@ -85,8 +85,11 @@ std::optional<Verdict> node_verdict(const NodeObserved& observed, const WindowRe
   if (request.device_resource.empty()) return std::nullopt;
   auto offered = facts.allocatable.find(request.device_resource);
   int64_t count = offered == facts.allocatable.end() ? 0 : offered->second;
-  int64_t used = std::count_if(observed.pods.begin(), observed.pods.end(),
-                               [](const auto& pod) { return holds_memory(*pod) && claim_of(*pod).gpu; });
+  int64_t used = std::count_if(observed.pods.begin(), observed.pods.end(), [&](const auto& pod) {
+    const auto& devices = pod->devices;
+    bool takes = std::find(devices.begin(), devices.end(), request.device_resource) != devices.end();
+    return holds_memory(*pod) && takes;
+  });
   if (count > used) return std::nullopt;
   return Verdict{
       names::reason_device_not_allocatable,

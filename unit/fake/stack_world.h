@@ -172,7 +172,7 @@ inline reconcile::ProbeReading a_reading(reconcile::ProbePhase phase,
   reconcile::ProbeReading reading;
   reading.phase = phase;
   reading.detail = detail;
-  reading.since = noon - 60'000;
+  reading.since = noon - 59'700;  // status keeps whole seconds, an engine does not
   reading.report.context_length_tokens = context_length_tokens;
   reading.told = true;
   return reading;
@@ -193,6 +193,7 @@ struct StackWorld {
   std::map<std::string, reconcile::Verdict> verdicts, refusals;
   std::map<std::string, reconcile::NodePressure> pressures;
   std::set<std::string> logs_awaited;     // by pod uid
+  std::set<std::string> without_gpu;      // by pod uid
   reconcile::Shared<planner::Plan> plan;  // null: of the spec and the built-in tables
   int versions = 100;
 
@@ -314,6 +315,7 @@ struct StackWorld {
     observed.refusals = refusals;
     observed.pressures = pressures;
     observed.logs_awaited = logs_awaited;
+    observed.without_gpu = without_gpu;
     observed.plan = plan;
     return observed;
   }

@@ -1,6 +1,7 @@
 #include "reconcile/blame.h"
 
 #include "catch.h"
+#include "reconcile/failure.h"
 #include "reconcile/tier_view.h"
 
 using namespace strix;
@@ -329,4 +330,43 @@ TEST_CASE("a reboot in a load that follows another failure counts as the first")
   went_down(world, noon - 60'000, false);
   test::pass(world);
   CHECK(class_of(world, "one") == "RebootedWhileLoading");
+}
+
+TEST_CASE("a reboot in a load, a good run and another reboot in a load are not two in a row") {
+  StackWorld world(1);
+  went_down(world, noon - 60'000, false);
+  test::pass(world);
+  world.pods.clear();
+  const api::Pod& serving = world.add_pod("one", PodStage::Serving, noon);
+  world.probes[serving.metadata.uid] = fake::a_reading(ProbePhase::Serving, 8192);
+  world.tick(good_run_millis);
+  test::pass(world);
+  world.pods.clear();
+  went_down(world, noon + good_run_millis + 60'000, false);
+  test::pass(world);
+  CHECK(class_of(world, "one") == "RebootedWhileLoading");
+}
+
+TEST_CASE("reboots in the loads of two different pods are not two in a row") {
+  StackWorld world(1);
+  went_down(world, noon - 60'000, false);
+  test::pass(world);
+  world.pods.clear();
+  world.tier("one").context_length_tokens = 4096;
+  went_down(world, noon - 10'000, false);
+  test::pass(world);
+  CHECK(class_of(world, "one") == "RebootedWhileLoading");
+}
+
+TEST_CASE("a hang is looked for again when the kubelet has been back for long enough") {
+  StackWorld world(1);
+  api::Pod& pod = is_stuck_at_noon(world, true);
+  was_wedged(world);
+  int64_t patience_millis = pod.metadata.deletion_grace_seconds * 1000 + stuck_patience_millis;
+  world.nodes.front().ready_since = noon - 10'000;
+  TierOutcome outcome = test::pass(world);
+  CHECK(outcome.status.last_failure->failure_class == "Wedged");
+  CHECK(outcome.retry_after_millis == patience_millis - 10'000);
+  world.tick(*outcome.retry_after_millis);
+  CHECK(test::pass(world).status.last_failure->failure_class == "GpuFault");
 }

@@ -340,3 +340,39 @@ TEST_CASE("a tier that waits for its model holds up only who named it") {
   world.add_pod("two", PodStage::Gated);
   CHECK_FALSE(asks());
 }
+
+TEST_CASE("an engine that found no GPU, at whatever moment it answered, is counted once and its pod deleted") {
+  StackWorld world(1);
+  const api::Pod& pod = world.add_pod("one", PodStage::Loading);
+  world.without_gpu = {pod.metadata.uid};
+  world.probe("one", ProbePhase::Serving);
+  int64_t millis = GENERATE(0, 1, 300, 999);
+  world.probes[pod.metadata.uid].since = noon - 20'000 + millis;
+  TierOutcome first = pass(world);
+  CHECK(first.actions.empty());
+  CHECK(first.status.last_failure->failure_class == "NoGpu");
+  for (int i = 0; i < 3; ++i) {
+    TierOutcome again = pass(world);
+    CHECK(deletes(again));
+    CHECK(again.status.restarts == 1);
+    CHECK(again.status.consecutive_failures == 1);
+  }
+}
+
+TEST_CASE("a good run ends a row of failures, and is waited for") {
+  StackWorld world(1);
+  world.status("one").consecutive_failures = 6;
+  world.status("one").restarts = 9;
+  const api::Pod& pod = world.add_pod("one", PodStage::Serving, noon);
+  world.probes[pod.metadata.uid] = fake::a_reading(ProbePhase::Serving, 8192);
+  TierOutcome begun = pass(world);
+  CHECK(begun.status.consecutive_failures == 6);
+  CHECK(begun.retry_after_millis == good_run_millis);
+  world.tick(good_run_millis - 1);
+  CHECK(pass(world).status.consecutive_failures == 6);
+  world.tick(1);
+  TierOutcome good = pass(world);
+  CHECK(good.status.consecutive_failures == 0);
+  CHECK(good.status.restarts == 9);
+  CHECK_FALSE(pass(world).retry_after_millis);
+}

@@ -270,7 +270,9 @@ TEST_CASE("facts that are missing or against it are a verdict and never a grant"
        [](NodeObserved& n) {
          n.requests[0].device_resource = "squat.ai/dri";
          set_facts(n, [](api::Node& f) { f.allocatable["squat.ai/dri"] = 1; });
-         put(n, a_pod("other", PodStage::Serving, gpu_claim(100)));
+         api::Pod other = a_pod("other", PodStage::Serving, gpu_claim(100));
+         other.devices = {"squat.ai/dri"};
+         put(n, std::move(other));
        },
        "DeviceNotAllocatable",
        "node strix-halo offers 1 of squat.ai/dri and 1 are in use; a device plugin that lends it more often, "
@@ -446,4 +448,18 @@ TEST_CASE("on a node that is short of memory nothing is let in, and stops go on"
     node.pressure = level;
     REQUIRE(granted(decide_window(node)) == "one");
   }
+}
+
+TEST_CASE("a tier that takes no device of a resource uses none of it") {
+  NodeObserved node = quiet();
+  ask(node, Kind::Claim, "a", gpu_claim(350)).device_resource = "squat.ai/dri";
+  set_facts(node, [](api::Node& facts) { facts.allocatable["squat.ai/dri"] = 1; });
+  api::Pod other = a_pod("other", PodStage::Serving, gpu_claim(350));
+  other.devices = {"example.com/gpu"};
+  put(node, other);
+  CHECK(granted(decide_window(node)) == "a");
+  other.metadata.name = "third";
+  other.devices = {"squat.ai/dri"};
+  put(node, other);
+  CHECK(told(decide_window(node), "a").reason == "DeviceNotAllocatable");
 }
