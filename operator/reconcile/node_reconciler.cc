@@ -1,5 +1,7 @@
 #include "reconcile/node_reconciler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -33,6 +35,13 @@ PressureTier::Stage pressure_stage(const api::Pod& pod, const Now& now) {
 VanishedHold hold_of(const api::Pod& pod, const planner::Claim& claim, bool claim_known) {
   int64_t patience = pod.termination_grace_seconds * 1000 + vanished_extra_millis;
   return {pod.metadata.uid, vanished_holder(pod.metadata.key()), claim, 0, claim_known, patience};
+}
+
+// What the API server refuses for good is tried again this often.
+constexpr int64_t refusal_millis = 30'000;
+
+bool is_refusal(const Status& done) {
+  return !done && (done.error().kind == ErrorKind::Forbidden || done.error().kind == ErrorKind::Invalid);
 }
 
 // A patch that found another pod, or none, and so did nothing.
@@ -94,6 +103,8 @@ NodeObserved NodeReconciler::observe(const std::string& node) {
   memory.was_away = away;
   std::erase_if(memory.vanished, [&](const auto& hold) { return hold.until <= observed.now.boot; });
   observed.vanished = memory.vanished;
+  std::erase_if(memory.refusals, [&](const auto& entry) { return entry.second.until <= observed.now.boot; });
+  observed.refusals = memory.refusals;
   // What was given back before this process watched is not known: it counts as given back when it began.
   observed.given_back = memory.released == 0 ? 0 : std::max(memory.released, steady);
   observed.released = std::max({memory.released, started_, steady});
@@ -111,7 +122,8 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   sooner(result.retry_after_millis, pressure_retry);
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
-    bool moved = found_another(done);
+    if (is_refusal(done)) remember_refusal(seen, pod, done.error());
+    bool moved = found_another(done) || is_refusal(done);
     if (moved) result.retry_after_millis = moved_millis;
     if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
   }
@@ -173,6 +185,14 @@ Status NodeReconciler::fence(const std::string& node) {
   return success();
 }
 
+void NodeReconciler::remember_refusal(const NodeObserved& seen, const PodRef& pod, const Error& error) {
+  Verdict verdict{names::reason_refused,
+                  fmt::format("the API server refuses a patch of pod {}: {}", pod.name.text(), error.text)};
+  std::lock_guard lock(mutex_);
+  memories_[seen.node].refusals.insert_or_assign(
+      pod.uid, PatchRefusal{std::move(verdict), seen.now.boot + refusal_millis});
+}
+
 // The stack as the API server has it now still wants exactly this.
 Result<bool> NodeReconciler::still_wanted(const WindowRequest& request) {
   auto stack = ports_.cluster->read_stack(request.stack);
@@ -199,7 +219,7 @@ Status NodeReconciler::open(const NodeObserved& now, const WindowRequest& reques
   }
   Status done =
       ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(), now.now.wall);
-  if (found_another(done)) {
+  if (found_another(done) || is_refusal(done)) {
     std::lock_guard lock(mutex_);
     memories_[now.node].let_in.erase(request.pod.uid);
   }
@@ -239,7 +259,8 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
 
   Status done = open(now, request);
   if (done) return {};
-  if (found_another(done)) return {moved_millis, {}};
+  if (is_refusal(done)) remember_refusal(seen, request.pod, done.error());
+  if (found_another(done) || is_refusal(done)) return {moved_millis, {}};
   {
     std::lock_guard lock(mutex_);
     memories_[seen.node].unanswered.push_back(request.pod);

@@ -43,6 +43,7 @@ class NodeReconciler {
     // By pod uid: what we let in, or may have, and the cache still shows as gated. Should it vanish before
     // the cache has seen that, this is all that is known of it.
     std::map<std::string, VanishedHold> let_in;
+    std::map<std::string, PatchRefusal> refusals;  // by pod uid
 
     void vanish(VanishedHold hold, BootMillis now) {
       hold.until = now + hold.patience_millis;
@@ -53,6 +54,7 @@ class NodeReconciler {
   NodeObserved observe(const std::string& node);
   std::optional<int64_t> look_at_pressure(NodeObserved& observed);
   Status fence(const std::string& node);
+  void remember_refusal(const NodeObserved& seen, const PodRef& pod, const Error& error);
   PassResult grant(const NodeObserved& seen, const WindowRequest& request);
   Result<bool> still_wanted(const WindowRequest& request);
   Status open(const NodeObserved& now, const WindowRequest& request);

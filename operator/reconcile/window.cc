@@ -150,6 +150,12 @@ std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowR
   return std::nullopt;
 }
 
+const PatchRefusal* refusal_of(const NodeObserved& observed, const std::string& pod_uid) {
+  auto found = observed.refusals.find(pod_uid);
+  bool holds = found != observed.refusals.end() && observed.now.boot < found->second.until;
+  return holds ? &found->second : nullptr;
+}
+
 // Whether a late patch of an earlier leader could take the window with this pod: by letting it in, or by
 // draining it. The second matters only where somebody is about to take it; at rest nothing is written.
 bool may_be_patched_late(const NodeObserved& observed, const api::Pod& pod) {
@@ -164,6 +170,7 @@ std::vector<PodRef> unvouched(const NodeObserved& observed) {
   for (const auto& pod : observed.pods) {
     if (!may_be_patched_late(observed, *pod)) continue;
     if (pod->metadata.annotation(names::annotation_leader) == observed.leader) continue;
+    if (refusal_of(observed, pod->metadata.uid)) continue;
     refs.push_back({pod->metadata.key(), pod->metadata.uid, pod->metadata.resource_version});
   }
   return refs;
@@ -215,6 +222,12 @@ WindowDecision decide_window(const NodeObserved& observed) {
     if (observed.now.boot < hold.until) sooner(decision.retry_after_millis, hold.until - observed.now.boot);
   auto held = held_entries(observed);
   for (const auto& request : requests) {
+    // It gives its turn to the next: what one namespace's policy forbids holds up no other.
+    if (const PatchRefusal* refused = refusal_of(observed, request.pod.uid)) {
+      decision.verdicts[request.pod.name.text()] = refused->verdict;
+      sooner(decision.retry_after_millis, refused->until - observed.now.boot);
+      continue;
+    }
     bool claims = request.kind == WindowRequest::Kind::Claim;
     // What measures the pool waits after a start of ours too, not knowing what was given back before it.
     BootMillis since = request.claim.gpu ? observed.released : observed.given_back;

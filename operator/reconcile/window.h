@@ -46,6 +46,20 @@ struct VanishedHold {
   int64_t patience_millis = 0;  // of a kubelet that is Ready
 };
 
+// What a request is told when it is not let through: a reason and a sentence for the tier's status.
+struct Verdict {
+  Verdict() = default;
+  Verdict(std::string_view why, std::string text) : reason(why), message(std::move(text)) {}
+  std::string reason, message;
+  bool operator==(const Verdict&) const = default;
+};
+
+// The API server refuses our patches of a pod for good, as a policy does: it is not tried before `until`.
+struct PatchRefusal {
+  Verdict verdict;
+  BootMillis until = 0;
+};
+
 struct NodeObserved {
   Now now;
   std::string node;
@@ -54,18 +68,11 @@ struct NodeObserved {
   std::vector<Shared<api::Pod>> pods;
   std::vector<WindowRequest> requests;
   std::vector<VanishedHold> vanished;
+  std::map<std::string, PatchRefusal> refusals;  // by pod uid
   BootMillis given_back = 0;  // the same, as far as this process saw it; 0: it did not
   BootMillis released = 0;    // when memory of a GPU tier was last given back here, as far as we know
   api::NodeProfile profile;
   PressureLevel pressure = PressureLevel::Unknown;
-};
-
-// What a request is told when it is not let through: a reason and a sentence for the tier's status.
-struct Verdict {
-  Verdict() = default;
-  Verdict(std::string_view why, std::string text) : reason(why), message(std::move(text)) {}
-  std::string reason, message;
-  bool operator==(const Verdict&) const = default;
 };
 
 struct WindowDecision {

@@ -177,8 +177,9 @@ void Connection::answered() {
 }
 
 void Connection::finish() {
-  bool last = requests_.state() != RequestReader::State::Whole || requests_.closes() || answer_.closes() ||
-              client_ended_;
+  // The library may answer before it has read all: what is left of this request is no beginning of the next.
+  bool all_passed = requests_.state() == RequestReader::State::Whole && to_library_.empty() && !library_deaf_;
+  bool last = !all_passed || requests_.closes() || answer_.closes() || client_ended_;
   answer_ = AnswerReader();
   if (last) return close_after("");
   library_.reset();

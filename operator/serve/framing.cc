@@ -51,11 +51,14 @@ bool lists_close(std::string_view value) {
   return false;
 }
 
+// Visible, and nowhere in a URI (RFC 3986); the space would end the target.
+constexpr std::string_view no_part_of_uri = " \"<>[\\]^`{|}";
+
 // A path on this host. With two slashes the library would read a host and a port.
 bool is_good_target(std::string_view target) {
   if (!target.starts_with('/') || target.starts_with("//")) return false;
   for (size_t i = 0; i < target.size(); ++i) {
-    if (target[i] == ' ') return false;
+    if (no_part_of_uri.find(target[i]) != std::string_view::npos) return false;
     if (target[i] == '%' && (i + 2 >= target.size() || !is_hex(target[i + 1]) || !is_hex(target[i + 2])))
       return false;
   }

@@ -17,6 +17,7 @@ class AcceptingCluster : public reconcile::Cluster {
   std::vector<api::Pod> admitted_pods;
   std::function<void()> on_read = [] {};
   std::function<Status()> on_admit = [] { return success(); };
+  std::function<Status()> on_vouch = [] { return success(); };
   std::function<Status()> on_service = [] { return success(); };  // made or changed
   std::function<Result<std::string>()> on_log = [] { return std::string(); };
   int logs_read = 0;
@@ -34,7 +35,8 @@ class AcceptingCluster : public reconcile::Cluster {
     return on_admit();
   }
   Status vouch_for_pod(const reconcile::PodRef& pod, const std::string&) override {
-    return wrote("vouch for " + pod.name.text());
+    (void)wrote("vouch for " + pod.name.text());
+    return on_vouch();
   }
   Status adopt_pod(const reconcile::PodRef& pod, const api::InferenceStack&) override {
     return wrote("adopt " + pod.name.text());

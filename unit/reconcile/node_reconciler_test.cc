@@ -134,3 +134,64 @@ TEST_CASE("a stack that thinks better of it while the window is being opened is 
   CHECK(window.admitted() == 0);
   CHECK(result.retry_after_millis);
 }
+
+TEST_CASE("a pod that the API server does not let in is told why, and the next one has its turn") {
+  Window window;
+  for (bool vouched : {true, false}) {
+    INFO(vouched);
+    auto refused = window.pod("first", PodStage::Gated);
+    if (!vouched) {
+      api::Pod pod = *refused;
+      pod.metadata.uid = "second";
+      pod.metadata.annotations[std::string(names::annotation_leader)] = "strix-operator-0";
+      refused = std::make_shared<const api::Pod>(pod);
+    }
+    window.wish(refused);
+    auto refuse = [] { return Error{ErrorKind::Forbidden, "policy no-updates says no", 0}; };
+    window.cluster.on_admit = window.cluster.on_vouch = refuse;
+    PassResult result = window.reconciler.reconcile(node_name);
+    CHECK_FALSE(result.error);
+    REQUIRE(result.retry_after_millis);
+    window.now.boot += *result.retry_after_millis;
+    size_t written = window.cluster.writes.size();
+    result = window.reconciler.reconcile(node_name);
+    CHECK(window.told() == "Refused");
+    CHECK(window.cluster.writes.size() == written);
+    REQUIRE(result.retry_after_millis);
+
+    // Of a stack that is younger: it would come after the first.
+    api::Pod next = fake::a_pod("strix-two", PodStage::Gated, fake::gpu_claim(300));
+    WindowRequest request;
+    request.stack = {"llm", "younger"};
+    request.stack_uid = "uid-strix";
+    request.stack_generation = 3;
+    request.stack_created = 1;
+    request.node = node_name;
+    request.pod = {next.metadata.key(), next.metadata.uid, next.metadata.resource_version};
+    request.claim = fake::gpu_claim(300);
+    window.cache.pods.push_back(std::make_shared<const api::Pod>(next));
+    window.board.post(request.stack, {request}, {{node_name, fake::halo_profile()}});
+    window.cluster.on_admit = window.cluster.on_vouch = [] { return success(); };
+    window.reconciler.reconcile(node_name);
+    CHECK(window.cluster.writes.back() == "admit llm/strix-two boot-1");
+
+    window.board.post(request.stack, {}, {});
+    window.now.boot += *result.retry_after_millis;
+    window.wish(refused);
+    window.reconciler.reconcile(node_name);
+    CHECK(window.cluster.writes.back() == (vouched ? "admit llm/strix-one boot-1" : "vouch for llm/strix-one"));
+  }
+}
+
+TEST_CASE("a pod whose gate the API server did not let us open leaves nothing behind when it vanishes") {
+  Window window;
+  auto first = window.pod("first", PodStage::Gated), next = window.pod("next", PodStage::Gated);
+  window.cluster.on_admit = [] { return Error{ErrorKind::Invalid, "no", 0}; };
+  window.wish(first);
+  window.reconciler.reconcile(node_name);
+  window.reconciler.pod_changed(first.get(), nullptr);
+  window.cluster.on_admit = [] { return success(); };
+  window.wish(next);
+  window.reconciler.reconcile(node_name);
+  CHECK(window.admitted() == 2);
+}
