@@ -52,8 +52,8 @@ show_log() { # NAME: the end of a component's log, on a failure
   printf -- '---\n' >&2
 }
 
-wait_for() { # SECONDS WHAT COMPONENT COMMAND...: until the command succeeds; a dead component or the deadline is fatal
-  local deadline=$((SECONDS + $1)) what=$2 component=$3
+wait_for() { # SECONDS WHAT COMPONENT COMMAND...: until the command succeeds; a dead component, or thrice those seconds, is fatal
+  local deadline=$((SECONDS + 3 * $1)) what=$2 component=$3
   shift 3
   until "$@" >/dev/null 2>&1; do
     if [[ $component != - ]] && ! process_alive "$component"; then

@@ -76,7 +76,7 @@ node_boot() { # NODE: its namespaces, devices and network
     bash "$here/lib/node_init.sh" "$node" "$folder" "$(pause_binary)" "$DEVICES" "$memory" \
     </dev/null >>"$STATE/logs/holder-$node.log" 2>&1 9>&- 8>&- &
   parent=$!
-  local deadline=$((SECONDS + 10))
+  local deadline=$((SECONDS + 60))
   until holder=$(pgrep -P "$parent" | head -n 1) && [[ -n $holder && -e $folder/run/node-ready ]]; do
     process_started "$parent" >/dev/null && ((SECONDS < deadline)) || { show_log "holder-$node"; die "node $node did not boot"; }
     sleep 0.02

@@ -44,7 +44,7 @@ process_start_in() { # NODE NAME COMMAND...: the same, inside the namespaces of 
   setsid nohup nsenter -t "$holder" -m -u -n -p -- "$@" </dev/null >>"$STATE/logs/$name.log" 2>&1 9>&- 8>&- &
   parent=$!
   # Entering a pid namespace takes a fork: the process to remember is nsenter's child.
-  local deadline=$((SECONDS + 10))
+  local deadline=$((SECONDS + 60))
   until child=$(pgrep -P "$parent"); do
     process_started "$parent" >/dev/null && ((SECONDS < deadline)) || { show_log "$name"; die "$name did not start"; }
     sleep 0.02

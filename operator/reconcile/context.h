@@ -22,7 +22,7 @@ struct StackContext {
   std::list<NodeMatch> nodes;    // as spec.nodes
   std::list<TierContext> tiers;  // in start order
   std::list<api::Tier> leftovers_spec;
-  std::list<TierContext> leftovers;  // pods of ours whose tier is no longer in the spec
+  std::list<TierContext> leftovers;             // pods of ours whose tier is no longer in the spec
   std::list<api::TierStatus> leftovers_status;  // as this pass found them
 
   const NodeMatch* node(const std::string& entry) const;

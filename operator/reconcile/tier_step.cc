@@ -159,16 +159,6 @@ Verdict serving_verdict(const TierContext& c) {
   return differs_from_plan(c).value_or(Verdict{names::reason_serving, ""});
 }
 
-// A good run ends a row of failures, so that the next one, weeks later, is the first.
-void end_row_of_failures(const TierContext& c, TierOutcome& outcome) {
-  if (outcome.status.consecutive_failures == 0) return;
-  const Now& now = c.observed->now;
-  WallMillis good_at =
-      counted_from(c.pod->condition(names::readiness_gate)->last_transition, now) + good_run_millis;
-  if (now.wall >= good_at) outcome.status.consecutive_failures = 0;
-  else look_again(outcome, good_at - now.wall);
-}
-
 TierOutcome running(const TierContext& c) {
   TierOutcome outcome = begin(c);
   probe(c, outcome, false);
@@ -185,7 +175,6 @@ TierOutcome running(const TierContext& c) {
     return silent(c, std::move(outcome));
   }
   if (serving) {
-    end_row_of_failures(c, outcome);
     say(c, outcome, state::ready, serving_verdict(c));
   } else if (c.probe && c.probe->phase == ProbePhase::Serving) {
     // It fell silent and came back, or its stop was called off.
@@ -303,11 +292,20 @@ TierOutcome await_stop(const TierContext& c, TierOutcome outcome, std::string_vi
   return outcome;
 }
 
+// A good run ends a row of failures, so that the next one, weeks later, is the first. Noted when the run
+// ends: what is settled writes nothing. (A run that ends in a failure is looked at where that is counted.)
+void end_row_of_failures(const api::Pod& pod, WallMillis drained_from, api::TierStatus& status) {
+  WallMillis started = pod.engine ? pod.engine->started : 0;
+  if (started != 0 && drained_from - started >= good_run_millis) status.consecutive_failures = 0;
+}
+
 // An engine that tells nothing may be busy: it has the whole of its time, unless it is known to be wedged.
 TierOutcome drain(const TierContext& c, TierOutcome outcome, std::string_view why) {
   probe(c, outcome, true);
   const Now& now = c.observed->now;
-  WallMillis begun = counted_from(c.pod->condition(names::readiness_gate)->last_transition, now);
+  WallMillis drained_from = c.pod->condition(names::readiness_gate)->last_transition;
+  end_row_of_failures(*c.pod, drained_from, outcome.status);
+  WallMillis begun = counted_from(drained_from, now);
   int64_t left = begun + c.tier->drain_timeout_seconds * 1000LL - now.wall;
   // Until the routing of the whole cluster has caught up, a request may still come to an engine that is idle.
   int64_t unsettled = begun + drain_settle_millis - now.wall;

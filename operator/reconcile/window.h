@@ -69,8 +69,8 @@ struct NodeObserved {
   std::vector<WindowRequest> requests;
   std::vector<VanishedHold> vanished;
   std::map<std::string, PatchRefusal> refusals;  // by pod uid
-  BootMillis given_back = 0;  // the same, as far as this process saw it; 0: it did not
-  BootMillis released = 0;    // when memory of a GPU tier was last given back here, as far as we know
+  BootMillis given_back = 0;                     // the same, as far as this process saw it; 0: it did not
+  BootMillis released = 0;  // when memory of a GPU tier was last given back here, as far as we know
   api::NodeProfile profile;
   PressureLevel pressure = PressureLevel::Unknown;
 };

@@ -337,9 +337,10 @@ TEST_CASE("a reboot in a load, a good run and another reboot in a load are not t
   went_down(world, noon - 60'000, false);
   test::pass(world);
   world.pods.clear();
-  const api::Pod& serving = world.add_pod("one", PodStage::Serving, noon);
-  world.probes[serving.metadata.uid] = fake::a_reading(ProbePhase::Serving, 8192);
   world.tick(good_run_millis);
+  api::Pod& good = world.add_pod("one", PodStage::Draining, noon + good_run_millis);
+  good.engine->started = noon;
+  good.metadata.annotations[std::string(names::annotation_template_hash)] = "of another image";
   test::pass(world);
   world.pods.clear();
   went_down(world, noon + good_run_millis + 60'000, false);

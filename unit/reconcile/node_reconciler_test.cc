@@ -179,7 +179,8 @@ TEST_CASE("a pod that the API server does not let in is told why, and the next o
     window.now.boot += *result.retry_after_millis;
     window.wish(refused);
     window.reconciler.reconcile(node_name);
-    CHECK(window.cluster.writes.back() == (vouched ? "admit llm/strix-one boot-1" : "vouch for llm/strix-one"));
+    CHECK(window.cluster.writes.back() ==
+          (vouched ? "admit llm/strix-one boot-1" : "vouch for llm/strix-one"));
   }
 }
 
