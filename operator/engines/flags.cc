@@ -16,6 +16,7 @@ constexpr auto vllm_long = std::to_array<std::string_view>({
     "config",
     "data-parallel-size",
     "data-parallel-size-local",
+    "device-memory-utilization",
     "disable-log-stats",
     "enable-auto-tool-choice",
     "enable-prefix-caching",
@@ -27,6 +28,7 @@ constexpr auto vllm_long = std::to_array<std::string_view>({
     "host",
     "kv-cache-dtype",
     "kv-cache-memory-bytes",
+    "kv-offloading-size",
     "max-model-len",
     "max-num-seqs",
     "model",
@@ -40,6 +42,9 @@ constexpr auto vllm_long = std::to_array<std::string_view>({
     "reasoning-parser",
     "root-path",
     "served-model-name",
+    "spec-method",
+    "spec-model",
+    "spec-tokens",
     "speculative-config",
     "ssl-ca-certs",
     "ssl-certfile",
@@ -48,7 +53,7 @@ constexpr auto vllm_long = std::to_array<std::string_view>({
     "tool-call-parser",
     "uds",
 });
-constexpr auto vllm_short = std::to_array<std::string_view>({"dp", "dpl", "pp", "q", "tp"});
+constexpr auto vllm_short = std::to_array<std::string_view>({"dp", "dpl", "pp", "q", "sc", "tp"});
 
 // All spellings of llama-server's, without the dashes.
 constexpr auto llama_flags = std::to_array<std::string_view>({
@@ -124,7 +129,9 @@ constexpr auto llama_host_flags =
 
 // Those that a second model comes in by, or how far it looks ahead.
 constexpr auto llama_draft_flags = std::to_array<std::string_view>(
-    {"md", "model-draft", "spec-draft-device", "spec-draft-model", "spec-draft-n-max", "spec-type"});
+    {"devd", "device-draft", "dflash", "draft", "draft-max", "draft-n", "eagle3", "hf-repo-draft", "hfd",
+     "hfrd", "md", "model-draft", "mtp", "spec-draft-device", "spec-draft-hf", "spec-draft-model",
+     "spec-draft-n-max", "spec-type"});
 
 // Every owned flag of llama-server that it also reads from the environment, and ours; and those that the plan
 // reads from extraArgs, where alone it looks.
@@ -169,6 +176,7 @@ constexpr auto environment_names = std::to_array<std::string_view>({
     "LLAMA_ARG_REUSE_PORT",
     "LLAMA_ARG_ROPE_SCALE",
     "LLAMA_ARG_ROPE_SCALING_TYPE",
+    "LLAMA_ARG_SPEC_DRAFT_HF_REPO",
     "LLAMA_ARG_SPEC_DRAFT_MODEL",
     "LLAMA_ARG_SPEC_DRAFT_N_MAX",
     "LLAMA_ARG_SPEC_TYPE",
@@ -181,6 +189,7 @@ constexpr auto environment_names = std::to_array<std::string_view>({
     "LLAMA_ARG_YARN_ORIG_CTX",
     "TRANSFORMERS_OFFLINE",
     "VLLM_API_KEY",
+    "VLLM_CPU_KVCACHE_SPACE",
     "VLLM_NO_USAGE_STATS",
 });
 

@@ -8,15 +8,21 @@ namespace {
 
 // vLLM has no flag for rope scaling (removed in 0.11.1, PR #28006): the model's own configuration is
 // overridden, with the key of its documentation ("Context Extension"). It replaces what the file has there,
-// the base of the angles too (vllm/config/model.py, _apply_dict_overrides).
+// the base of the angles too (vllm/config/model.py, _apply_dict_overrides). Of YaRN the longer context is
+// said as well: since PR #56446 the model's own is taken to be scaled already; before, it was computed from
+// these two.
 std::string rope_override(const api::RopeScaling& rope, std::optional<int64_t> theta) {
   json::Writer writer;
+  const std::string type = rope.type.empty() ? "yarn" : rope.type;
   writer.begin_object().key("rope_parameters").begin_object();
-  writer.member("rope_type", rope.type.empty() ? std::string("yarn") : rope.type);
+  writer.member("rope_type", type);
   writer.key("factor").raw(decimal(rope.factor_milli));
   writer.member("original_max_position_embeddings", rope.original_context_length);
   if (theta) writer.member("rope_theta", *theta);
-  writer.end_object().end_object();
+  writer.end_object();
+  if (type == "yarn")
+    writer.member("max_position_embeddings", rope.original_context_length * rope.factor_milli / 1000);
+  writer.end_object();
   return writer.take();
 }
 

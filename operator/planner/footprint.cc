@@ -207,7 +207,9 @@ std::optional<KvShape> kv_shape(const Subject& subject, int64_t context_tokens) 
                              .value_or(subject.on_gpu() ? subject.constants.vllm_block_tokens
                                                         : subject.constants.vllm_cpu_block_tokens);
     shape.batch_tokens = batch_tokens(subject, context_tokens);
-    shape.prefix_cached_states = tier.prefix_caching.value_or(false);
+    // On where nobody says otherwise, for models with states too (vllm/config/model.py); older versions hold
+    // less.
+    shape.prefix_cached_states = tier.prefix_caching.value_or(true);
   } else {
     shape.sequences = std::max(tier.max_sequences, 1);
     shape.state_element_bytes = shape.recurrent_element_bytes = float32_bytes;

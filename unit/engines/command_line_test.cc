@@ -50,7 +50,8 @@ TEST_CASE("vLLM's command line for the decision log's orchestrator") {
                                           "--hf-overrides",
                                           R"({"rope_parameters":{"rope_type":"yarn","factor":4.0,)"
                                           R"("original_max_position_embeddings":32768,)"
-                                          R"("rope_theta":1000000}})"});
+                                          R"("rope_theta":1000000},)"
+                                          R"("max_position_embeddings":131072})"});
 }
 
 TEST_CASE("llama-server's command line for the decision log's reviewer") {

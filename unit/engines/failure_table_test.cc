@@ -114,6 +114,24 @@ const std::vector<Case> cases = {
     {Engine::LlamaCpp, "0.00.012.363 E gguf_init_from_reader: failed to read key-value pairs",
      "ModelUnreadable", "the model's file is cut short or no GGUF; fetch it again, then clear the failure",
      Treatment::GiveUp},
+    {Engine::LlamaCpp, "llama_model_load: error loading model: unknown model architecture: 'new'",
+     "ModelUnreadable",
+     "the image's llama-server does not know the model's architecture; use a newer image, or another model",
+     Treatment::GiveUp},
+    {Engine::LlamaCpp,
+     "terminate called after throwing an instance of 'vk::DeviceLostError'\n"
+     "  what():  vk::Queue::submit: ErrorDeviceLost",
+     "GpuFault",
+     "the GPU was lost; this image, model and quantisation are not started again: change one of them, or "
+     "clear the quarantine",
+     Treatment::Quarantine},
+    {Engine::Vllm, "KeyError: 'invalid tool call parser: hermez (chose from { deepseek_v3,hermes })'",
+     "FlagMismatch",
+     "the image's vLLM has no tool call parser hermez; set toolCallParser to one that it has",
+     Treatment::GiveUp},
+    {Engine::Vllm, "KeyError: 'invalid reasoning parser: qwen4 (chose from { deepseek_r1,qwen3 })'",
+     "FlagMismatch", "the image's vLLM has no reasoning parser qwen4; set reasoningParser to one that it has",
+     Treatment::GiveUp},
 };
 
 }  // namespace

@@ -78,6 +78,20 @@ TEST_CASE("llama-server's checkpoints are counted for each slot, in host memory 
   CHECK(footprint(subject, 8192)->checkpoint_bytes == 0);
 }
 
+TEST_CASE("a hybrid model whose prefixCaching is left out is counted with the states of the prefix") {
+  auto facts = test::known("Qwen3.5-35B-A3B");
+  api::Tier tier = test::vllm_tier("a", "a", 32768, 0);
+  Subject subject{
+      .tier = tier, .facts = facts, .draft = nullptr, .constants = constants, .device_bytes = 124 * gib};
+  int64_t left_out = cache_bytes(subject, 32768)->kv_bytes;
+  CHECK(left_out >= 821'821'440);  // what vLLM 0.32's own get_kv_cache_configs() asks for
+  CHECK(left_out < int64_t{821'821'440} * 106 / 100);
+  tier.prefix_caching = true;
+  CHECK(cache_bytes(subject, 32768)->kv_bytes == left_out);
+  tier.prefix_caching = false;
+  CHECK(cache_bytes(subject, 32768)->kv_bytes < left_out);
+}
+
 TEST_CASE("numbers among extraArgs are read as the engine reads them: the last one counts") {
   api::Tier tier;
   tier.extra_args = {"--block-size", "32", "--max-num-batched-tokens=2048", "--block-size=64", "-ub", "many"};
