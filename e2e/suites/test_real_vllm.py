@@ -49,6 +49,18 @@ def four():
         ns.wait_gone(seconds=120)
 
 
+@test("a context beyond the model's own is served with its ropeScaling", 600)
+def stretched():
+    small_node()
+    with Operator(), Namespace(API, "e2e-real-rope") as ns:
+        tier = vllm_tier("one", 8001, 2 * FACTS["contextLength"])
+        tier["model"]["ropeScaling"] = {"type": "yarn", "factor": 2, "originalContextLength": FACTS["contextLength"], "theta": 1000000}
+        ns.apply(real_stack("s", ns.name, [tier]))
+        ready = ns.wait_ready(seconds=START_SECONDS)
+        assert tier_status(ready, "one")["contextLength"] == 2 * FACTS["contextLength"], tier_status(ready, "one")
+        assert chat(service_address(API, ns.name, "s-one"), model="one")
+
+
 FILLS = """settings:
 - where: {engine: vllm, accelerator: None}
   topic: --kv-cache-memory-bytes

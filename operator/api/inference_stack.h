@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/meta.h"
+#include "base/bytes.h"
 
 namespace strix::api {
 
@@ -74,6 +75,12 @@ struct RopeScaling {
   int factor_milli = 0;
   int64_t original_context_length = 0;
   std::optional<int64_t> theta = {};  // the model's rope_theta, for vLLM where nobody else knows it
+
+  // How long the context becomes with it; absent: no number holds it.
+  std::optional<int64_t> stretched_tokens() const {
+    auto thousandfold = checked_multiply(original_context_length, factor_milli);
+    return thousandfold ? std::optional((*thousandfold + 500) / 1000) : std::nullopt;
+  }
 };
 
 // What the author knows of a model that neither its files nor the catalogue tell. What is given wins over

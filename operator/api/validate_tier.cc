@@ -159,12 +159,12 @@ void tier_context(const TierSubject& subject, Findings& findings) {
   range(path, tokens, context_tokens_min, context_tokens_max, findings);
   if (tokens > context_tokens_max || !subject.tier.model.rope_scaling) return;
   const RopeScaling& rope = *subject.tier.model.rope_scaling;
-  auto stretched = checked_multiply(rope.original_context_length, rope.factor_milli);
-  if (stretched && tokens > (*stretched + 500) / 1000)
+  auto stretched = rope.stretched_tokens();
+  if (stretched && tokens > *stretched)
     findings.add(
-        path, fmt::format("{} is more than ropeScaling reaches ({} x {} = {}); lower it, or raise the factor",
-                          tokens, rope.original_context_length, format_fraction(rope.factor_milli),
-                          (*stretched + 500) / 1000));
+        path,
+        fmt::format("{} is more than ropeScaling reaches ({} x {} = {}); lower it, or raise the factor",
+                    tokens, rope.original_context_length, format_fraction(rope.factor_milli), *stretched));
 }
 
 void tier_memory(const TierSubject& subject, Findings& findings) {

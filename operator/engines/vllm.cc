@@ -20,8 +20,8 @@ std::string rope_override(const api::RopeScaling& rope, std::optional<int64_t> t
   writer.member("original_max_position_embeddings", rope.original_context_length);
   if (theta) writer.member("rope_theta", *theta);
   writer.end_object();
-  if (type == "yarn")
-    writer.member("max_position_embeddings", rope.original_context_length * rope.factor_milli / 1000);
+  if (auto stretched = rope.stretched_tokens(); stretched && type == "yarn")
+    writer.member("max_position_embeddings", *stretched);
   writer.end_object();
   return writer.take();
 }

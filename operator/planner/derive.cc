@@ -231,10 +231,8 @@ bool grows_into_the_rest(const api::Tier& tier) {
 }
 
 std::optional<int64_t> most_context_tokens(const api::Tier& tier, const models::ModelFacts& facts) {
-  if (const auto& rope = tier.model.rope_scaling) {
-    auto stretched = checked_multiply(rope->original_context_length, rope->factor_milli);
-    if (stretched) return (*stretched + 500) / 1000;
-  }
+  if (const auto& rope = tier.model.rope_scaling)
+    if (auto stretched = rope->stretched_tokens()) return stretched;
   return facts.context_length_most_tokens;
 }
 
