@@ -1,12 +1,11 @@
 #include "reconcile/node_reconciler.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <set>
 
 #include "api/names.h"
 #include "reconcile/pod_stage.h"
+#include "reconcile/refusal.h"
 #include "reconcile/retry.h"
 
 namespace strix::reconcile {
@@ -37,11 +36,8 @@ VanishedHold hold_of(const api::Pod& pod, const planner::Claim& claim, bool clai
   return {pod.metadata.uid, vanished_holder(pod.metadata.key()), claim, 0, claim_known, patience};
 }
 
-// What the API server refuses for good is tried again this often.
-constexpr int64_t refusal_millis = 30'000;
-
-bool is_refusal(const Status& done) {
-  return !done && (done.error().kind == ErrorKind::Forbidden || done.error().kind == ErrorKind::Invalid);
+bool is_refused(const Status& done) {
+  return !done && is_refusal(done.error());
 }
 
 // A patch that found another pod, or none, and so did nothing.
@@ -122,8 +118,8 @@ PassResult NodeReconciler::reconcile(const std::string& node) {
   sooner(result.retry_after_millis, pressure_retry);
   for (const auto& pod : decision.vouch) {
     Status done = ports_.cluster->vouch_for_pod(pod, leader_);
-    if (is_refusal(done)) remember_refusal(seen, pod, done.error());
-    bool moved = found_another(done) || is_refusal(done);
+    if (is_refused(done)) remember_refusal(seen, pod, done.error());
+    bool moved = found_another(done) || is_refused(done);
     if (moved) result.retry_after_millis = moved_millis;
     if (!done && !moved) return {{}, done.error().wrap("vouch for pod " + pod.name.text())};
   }
@@ -186,11 +182,10 @@ Status NodeReconciler::fence(const std::string& node) {
 }
 
 void NodeReconciler::remember_refusal(const NodeObserved& seen, const PodRef& pod, const Error& error) {
-  Verdict verdict{names::reason_refused,
-                  fmt::format("the API server refuses a patch of pod {}: {}", pod.name.text(), error.text)};
+  Verdict verdict = refused_verdict("a patch of pod " + pod.name.text(), error);
   std::lock_guard lock(mutex_);
-  memories_[seen.node].refusals.insert_or_assign(
-      pod.uid, PatchRefusal{std::move(verdict), seen.now.boot + refusal_millis});
+  memories_[seen.node].refusals.insert_or_assign(pod.uid,
+                                                 Refusal{std::move(verdict), seen.now.boot + refusal_millis});
 }
 
 // The stack as the API server has it now still wants exactly this.
@@ -219,7 +214,7 @@ Status NodeReconciler::open(const NodeObserved& now, const WindowRequest& reques
   }
   Status done =
       ports_.cluster->admit_pod(request.pod, now.facts ? now.facts->boot_id : std::string(), now.now.wall);
-  if (found_another(done) || is_refusal(done)) {
+  if (found_another(done) || is_refused(done)) {
     std::lock_guard lock(mutex_);
     memories_[now.node].let_in.erase(request.pod.uid);
   }
@@ -259,8 +254,8 @@ PassResult NodeReconciler::grant(const NodeObserved& seen, const WindowRequest& 
 
   Status done = open(now, request);
   if (done) return {};
-  if (is_refusal(done)) remember_refusal(seen, request.pod, done.error());
-  if (found_another(done) || is_refusal(done)) return {moved_millis, {}};
+  if (is_refused(done)) remember_refusal(seen, request.pod, done.error());
+  if (found_another(done) || is_refused(done)) return {moved_millis, {}};
   {
     std::lock_guard lock(mutex_);
     memories_[seen.node].unanswered.push_back(request.pod);

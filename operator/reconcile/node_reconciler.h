@@ -43,7 +43,7 @@ class NodeReconciler {
     // By pod uid: what we let in, or may have, and the cache still shows as gated. Should it vanish before
     // the cache has seen that, this is all that is known of it.
     std::map<std::string, VanishedHold> let_in;
-    std::map<std::string, PatchRefusal> refusals;  // by pod uid
+    std::map<std::string, Refusal> refusals;  // of patches, by pod uid
 
     void vanish(VanishedHold hold, BootMillis now) {
       hold.until = now + hold.patience_millis;

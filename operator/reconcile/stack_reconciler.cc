@@ -6,13 +6,12 @@
 #include <utility>
 
 #include "api/names.h"
+#include "reconcile/refusal.h"
 #include "reconcile/retry.h"
 
 namespace strix::reconcile {
 
 namespace {
-
-constexpr int64_t refusal_millis = 30'000;
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -158,12 +157,9 @@ int64_t StackReconciler::status_delay_left(const Observed& observed, const Decis
 Status StackReconciler::remember_refusal(const Error& error, const Attempt& attempt, BootMillis now,
                                          std::map<std::string, Refusal>& refusals, Memory& memory) {
   bool is_taken = error.kind == ErrorKind::AlreadyExists;
-  if (!is_taken && error.kind != ErrorKind::Invalid && error.kind != ErrorKind::Forbidden)
-    return in_context(error, attempt.verb, attempt.object);
-  std::string message =
-      is_taken ? fmt::format("{} exists and belongs to something else; delete or rename it", attempt.object)
-               : fmt::format("the API server refuses {}: {}", attempt.object, error.text);
-  refusals[attempt.tier] = {{is_taken ? attempt.taken : names::reason_refused, std::move(message)},
+  if (!is_taken && !is_refusal(error)) return in_context(error, attempt.verb, attempt.object);
+  Verdict taken{attempt.taken, attempt.object + " exists and belongs to something else; delete or rename it"};
+  refusals[attempt.tier] = {is_taken ? std::move(taken) : refused_verdict(attempt.object, error),
                             now + refusal_millis};
   memory.to_tell = true;
   return success();

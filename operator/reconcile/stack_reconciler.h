@@ -49,10 +49,6 @@ class StackReconciler {
   PassResult reconcile(const api::NamespacedName& stack);
 
  private:
-  struct Refusal {
-    Verdict verdict;
-    BootMillis until = 0;
-  };
   struct Attempt {                 // at an object that may be refused
     std::string_view verb, taken;  // the second is the reason where its name is somebody else's
     std::string object, tier;

@@ -150,7 +150,7 @@ std::optional<Verdict> claim_verdict(const NodeObserved& observed, const WindowR
   return std::nullopt;
 }
 
-const PatchRefusal* refusal_of(const NodeObserved& observed, const std::string& pod_uid) {
+const Refusal* refusal_of(const NodeObserved& observed, const std::string& pod_uid) {
   auto found = observed.refusals.find(pod_uid);
   bool holds = found != observed.refusals.end() && observed.now.boot < found->second.until;
   return holds ? &found->second : nullptr;
@@ -223,7 +223,7 @@ WindowDecision decide_window(const NodeObserved& observed) {
   auto held = held_entries(observed);
   for (const auto& request : requests) {
     // It gives its turn to the next: what one namespace's policy forbids holds up no other.
-    if (const PatchRefusal* refused = refusal_of(observed, request.pod.uid)) {
+    if (const Refusal* refused = refusal_of(observed, request.pod.uid)) {
       decision.verdicts[request.pod.name.text()] = refused->verdict;
       sooner(decision.retry_after_millis, refused->until - observed.now.boot);
       continue;

@@ -54,8 +54,8 @@ struct Verdict {
   bool operator==(const Verdict&) const = default;
 };
 
-// The API server refuses our patches of a pod for good, as a policy does: it is not tried before `until`.
-struct PatchRefusal {
+// The API server refuses something of ours for good, as a policy does: it is not tried before `until`.
+struct Refusal {
   Verdict verdict;
   BootMillis until = 0;
 };
@@ -68,8 +68,8 @@ struct NodeObserved {
   std::vector<Shared<api::Pod>> pods;
   std::vector<WindowRequest> requests;
   std::vector<VanishedHold> vanished;
-  std::map<std::string, PatchRefusal> refusals;  // by pod uid
-  BootMillis given_back = 0;                     // the same, as far as this process saw it; 0: it did not
+  std::map<std::string, Refusal> refusals;  // of patches, by pod uid
+  BootMillis given_back = 0;                // the same, as far as this process saw it; 0: it did not
   BootMillis released = 0;  // when memory of a GPU tier was last given back here, as far as we know
   api::NodeProfile profile;
   PressureLevel pressure = PressureLevel::Unknown;
