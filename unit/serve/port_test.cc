@@ -328,7 +328,7 @@ TEST_CASE(
   for (int i = 0; i < 30; ++i) {
     auto begun = std::chrono::steady_clock::now();
     REQUIRE(fetch(plain_port, "/healthz").status == 200);
-    REQUIRE(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+    REQUIRE(std::chrono::steady_clock::now() - begun < std::chrono::seconds(1));
     for (auto& client : slow) client->send("b");
   }
   auto begun = std::chrono::steady_clock::now();
