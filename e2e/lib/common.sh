@@ -2,6 +2,7 @@
 
 K8S_VERSION=1.36.3
 CONTAINERD_VERSION=2.4.2
+PATIENCE=3 # a deadline is for a hang, not for a slow machine
 
 configure() { # ONLY_API: read the environment once
   PROVIDER=${STRIX_E2E_PROVIDER:-local}
@@ -52,8 +53,8 @@ show_log() { # NAME: the end of a component's log, on a failure
   printf -- '---\n' >&2
 }
 
-wait_for() { # SECONDS WHAT COMPONENT COMMAND...: until the command succeeds; a dead component, or thrice those seconds, is fatal
-  local deadline=$((SECONDS + 3 * $1)) what=$2 component=$3
+wait_for() { # SECONDS WHAT COMPONENT COMMAND...: until the command succeeds; a dead component, or PATIENCE times those seconds, is fatal
+  local deadline=$((SECONDS + PATIENCE * $1)) what=$2 component=$3
   shift 3
   until "$@" >/dev/null 2>&1; do
     if [[ $component != - ]] && ! process_alive "$component"; then
