@@ -44,7 +44,8 @@ TEST_CASE("a pod is read with its gates, its conditions and only the container c
   auto document = test::parse(R"({"metadata":{"name":"p"},"spec":{"nodeName":"n1",
     "schedulingGates":[{"name":"inference.strix.dev/load-window"}],"terminationGracePeriodSeconds":60,
     "containers":[{"name":"proxy","image":"p:1","ports":[{"containerPort":9}]},
-                  {"name":"engine","image":"e:1","ports":[{"containerPort":8001}]}]},
+                  {"name":"engine","image":"e:1","ports":[{"containerPort":8001}],
+                   "resources":{"limits":{"memory":"1Gi","squat.ai/dri":"1"}}}]},
     "status":{"phase":"Running","reason":"r","message":"m","podIP":"10.0.0.7",
       "conditions":[{"type":"Ready","status":"False","reason":"ReadinessGatesNotReady","message":"x",
                      "lastTransitionTime":"2026-02-03T04:05:06Z"}],
@@ -58,6 +59,7 @@ TEST_CASE("a pod is read with its gates, its conditions and only the container c
   CHECK(pod->pod_ip == "10.0.0.7");
   CHECK(pod->image == "e:1");
   CHECK(pod->engine_port == 8001);
+  CHECK(pod->devices == std::vector<std::string>{"squat.ai/dri"});
   CHECK_FALSE(pod->terminal());
   REQUIRE(pod->condition("Ready"));
   CHECK(pod->condition("Ready")->last_transition != 0);

@@ -40,17 +40,20 @@ struct Window {
     pod.metadata.uid = uid;
     return std::make_shared<const api::Pod>(pod);
   }
-  void wish(const Shared<api::Pod>& gated) {
-    cache.pods = {gated};
+  static WindowRequest claim(const api::Pod& gated, const api::NamespacedName& stack = stack_name) {
     WindowRequest request;
-    request.stack = stack_name;
+    request.stack = stack;
     request.stack_uid = "uid-strix";
     request.stack_generation = 3;
     request.node = node_name;
     request.tier = "one";
-    request.pod = {gated->metadata.key(), gated->metadata.uid, gated->metadata.resource_version};
+    request.pod = {gated.metadata.key(), gated.metadata.uid, gated.metadata.resource_version};
     request.claim = fake::gpu_claim(300);
-    board.post(stack_name, {request}, {{node_name, fake::halo_profile()}});
+    return request;
+  }
+  void wish(const Shared<api::Pod>& gated) {
+    cache.pods = {gated};
+    board.post(stack_name, {claim(*gated)}, {{node_name, fake::halo_profile()}});
   }
   size_t admitted() const {
     return static_cast<size_t>(std::count_if(cluster.writes.begin(), cluster.writes.end(),
@@ -161,14 +164,8 @@ TEST_CASE("a pod that the API server does not let in is told why, and the next o
 
     // Of a stack that is younger: it would come after the first.
     api::Pod next = fake::a_pod("strix-two", PodStage::Gated, fake::gpu_claim(300));
-    WindowRequest request;
-    request.stack = {"llm", "younger"};
-    request.stack_uid = "uid-strix";
-    request.stack_generation = 3;
+    WindowRequest request = Window::claim(next, {"llm", "younger"});
     request.stack_created = 1;
-    request.node = node_name;
-    request.pod = {next.metadata.key(), next.metadata.uid, next.metadata.resource_version};
-    request.claim = fake::gpu_claim(300);
     window.cache.pods.push_back(std::make_shared<const api::Pod>(next));
     window.board.post(request.stack, {request}, {{node_name, fake::halo_profile()}});
     window.cluster.on_admit = window.cluster.on_vouch = [] { return success(); };

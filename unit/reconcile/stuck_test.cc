@@ -1,3 +1,4 @@
+#include "api/conditions.h"
 #include "catch.h"
 #include "fake/stack_world.h"
 #include "reconcile/pod_stage.h"
@@ -66,4 +67,23 @@ TEST_CASE("what a stuck pod holds stays in the ledger") {
   auto decision = decide_window(node);
   CHECK_FALSE(decision.granted);
   CHECK(decision.verdicts.begin()->second.reason == "MemoryShort");
+}
+
+TEST_CASE("a pod of a removed tier is told while it is being stopped, and when it will not go") {
+  fake::StackWorld world(2);
+  world.serve_all();
+  api::Pod& old = *world.pod("two");
+  world.stack.spec.tiers.pop_back();
+  world.settle();
+  fake::put_into(old, PodStage::Terminating, noon);
+  auto ready = [&] { return api::find_condition(world.stack.status.conditions, names::condition_ready); };
+  world.settle();
+  CHECK(world.stack.status.summary.status == "Stopping two");
+  CHECK(ready()->message.starts_with("two: pod strix-two is going since"));
+  world.tick(old.termination_grace_seconds * 1000 + stuck_patience_millis);
+  world.settle();
+  CHECK(world.stack.status.summary.status == "NodeStuck");
+  CHECK(api::find_condition(world.stack.status.conditions, names::condition_node_ready)->reason ==
+        "NodeStuck");
+  CHECK(ready()->message.find("reboot it") != std::string::npos);
 }
